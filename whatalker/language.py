@@ -1,0 +1,27 @@
+"""Which language and time zone a person reads in; its one rule: English is the source, Spanish and Portuguese are complete."""
+
+from __future__ import annotations
+
+from flask import Flask, g, has_request_context, request
+from flask_babel import Babel
+
+LANGUAGES = {"en": "English", "es": "Español", "pt": "Português"}
+
+
+def init_app(app: Flask) -> None:
+    app.config.setdefault("BABEL_TRANSLATION_DIRECTORIES", "translations")
+    Babel(app, locale_selector=_language, timezone_selector=_time_zone)
+
+
+def _language() -> str:
+    """The person's own choice, else the best of what the browser asks for."""
+    if not has_request_context():
+        return "en"
+    chosen = getattr(g, "language", None) or request.cookies.get("language")
+    if chosen in LANGUAGES:
+        return str(chosen)
+    return request.accept_languages.best_match(list(LANGUAGES)) or "en"
+
+
+def _time_zone() -> str:
+    return str(getattr(g, "time_zone", None) or "UTC") if has_request_context() else "UTC"
