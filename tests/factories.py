@@ -13,7 +13,7 @@ from typing import Any
 
 from flask_security import hash_password
 
-from whatalker import access
+from whatalker import access, phones
 from whatalker import models as m
 from whatalker.access import Actor
 from whatalker.db import new_id, now, session, transaction
@@ -100,7 +100,7 @@ def make_contact(organization: m.Organization, phone: str | None = None, **value
     _add(
         m.ContactIdentity(
             organization_id=organization.id, contact_id=contact.id, channel="whatsapp", wa_id=digits, phone=f"+{digits}",
-            canonical=f"+{digits}", last_digits=digits[-4:],
+            canonical=phones.canonical(digits), last_digits=digits[-4:],
         ), organization.id,
     )  # fmt: skip
     return contact
