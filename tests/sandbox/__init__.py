@@ -1,0 +1,1 @@
+"""Tests of the provider sandbox, each against a real process."""
