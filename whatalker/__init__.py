@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from flask import Flask
 
 
@@ -10,7 +12,7 @@ def create_app(config: str = "config.Config") -> Flask:
     # Imported here so that `import whatalker.sandbox` and the launcher load nothing of the application.
     from flask_migrate import Migrate
 
-    from whatalker import admin, cli, language, logs, queues, security, vault, web
+    from whatalker import admin, channels, cli, language, logs, queues, security, vault, web
     from whatalker.db import db
 
     app = Flask(__name__, static_folder=None, template_folder=None)
@@ -19,8 +21,9 @@ def create_app(config: str = "config.Config") -> Flask:
     vault.init_app(app)
     queues.init_app(app)
     db.init_app(app)
-    Migrate(app, db, directory="migrations", compare_type=True)
+    Migrate(app, db, directory=str(Path(__file__).parent.parent / "migrations"), compare_type=True)
     language.init_app(app)
+    channels.init_app(app)
     security.init_app(app)
     web.init_app(app)
     admin.init_app(app)

@@ -292,7 +292,7 @@ GLOBAL: dict[type[Model], str] = {
 T = TypeVar("T", bound=Model)
 
 
-def visible(actor: Actor, model: type[T]) -> Select[tuple[T]]:
+def visible(actor: Actor, model: type[T]) -> Select[T]:
     """A SELECT of exactly the rows this actor may see: the only way any face, export, stream or job lists anything."""
     query = select(model).where(VISIBILITY[model](actor))
     if model in (m.Organization, m.User, m.UserSession, m.WebhookCall):

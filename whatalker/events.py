@@ -49,10 +49,12 @@ def publish(event: Event, organization_id: uuid.UUID, **ids: Any) -> None:
     """Tell of it once the running transaction has committed; the same words twice in a transaction are told once."""
     told = {"event": str(event), "organization_id": str(organization_id)}
     told |= {name: str(value) for name, value in ids.items() if value is not None}
-    waiting: dict[str, dict[str, str]] = session().info.setdefault("events", {})
-    if not waiting:
+    info = session().info
+    if _tell not in info.get("on_commit", ()):
+        # The first of its transaction. What a rolled back one has left behind never happened.
+        info["events"] = {}
         on_commit(_tell)
-    waiting[json.dumps(told, sort_keys=True)] = told
+    info["events"][json.dumps(told, sort_keys=True)] = told
 
 
 def _tell() -> None:

@@ -46,10 +46,12 @@ def current() -> Scope:
 
 @contextmanager
 def _within(scope: Scope) -> Iterator[None]:
+    _write_pending()
     token = _scope.set(scope)
     try:
         _reapply()
         yield
+        _write_pending()
     except BaseException:
         _scope.reset(token)
         # A transaction that PostgreSQL has already given up cannot take the setting back, and can read nothing either.
@@ -92,6 +94,11 @@ def enter(scope: Scope) -> None:
     _reapply()
 
 
+def leave(scope: Scope = NOBODY) -> None:
+    """Forget the scope without touching a running transaction: what faces call before the first query and after the last."""
+    _scope.set(scope)
+
+
 def _settings(scope: Scope) -> dict[str, str]:
     return {
         "role": BACKOFFICE_ROLE if scope.reason else APP_ROLE,
@@ -99,6 +106,13 @@ def _settings(scope: Scope) -> dict[str, str]:
         "user": str(scope.user_id or ""),
         "reason": scope.reason,
     }
+
+
+def _write_pending() -> None:
+    """What is pending belongs to the scope it was added in, also when its transaction has not begun yet."""
+    running = session.registry()
+    if running.new or running.dirty or running.deleted:
+        running.flush()
 
 
 def _reapply() -> None:

@@ -38,16 +38,34 @@ STATUS_ONLY_RISES = """
 create function refuse_falling_status() returns trigger language plpgsql as $$
 begin
   if not (case old.status
-    when 'queued'    then new.status in ('claimed', 'blocked', 'expired', 'failed')
-    when 'claimed'   then new.status in ('queued', 'sending', 'blocked', 'expired')
+    when 'queued'    then new.status in ('claimed', 'sent', 'delivered', 'read', 'blocked', 'expired', 'failed')
+    when 'claimed'   then new.status in ('queued', 'sending', 'sent', 'delivered', 'read', 'blocked', 'expired', 'failed')
     when 'sending'   then new.status in ('queued', 'unknown', 'sent', 'delivered', 'read', 'failed')
     when 'unknown'   then new.status in ('queued', 'sent', 'delivered', 'read', 'failed')
     when 'sent'      then new.status in ('delivered', 'read', 'failed')
     when 'delivered' then new.status in ('read')
+    when 'failed'    then new.status in ('delivered', 'read')
     else false end)
   then
     raise exception 'message % cannot go from % to %', old.id, old.status, new.status using errcode = 'check_violation';
   end if;
+  return new;
+end $$
+"""
+
+# The gate holds the contacts it sends to FOR SHARE: whoever records a stop waits for the sends that were before it, and every
+# send after it sees it, whichever code writes the row.
+STOP_MEETS_GATE = """
+create function lock_who_said_stop() returns trigger language plpgsql as $$
+begin
+  perform 1 from contact c
+    where c.organization_id = new.organization_id and c.id = any (array(
+      select i.contact_id from contact_identity i
+      where i.organization_id = new.organization_id and i.channel = new.channel and i.canonical = new.key
+      union
+      select i.contact_id from contact_identity i
+      where i.organization_id = new.organization_id and i.channel = new.channel and i.user_id = new.key))
+    order by c.id for no key update;
   return new;
 end $$
 """
@@ -83,6 +101,11 @@ def protect() -> None:
         "create trigger status_only_rises before update of status on message for each row"
         " when (old.status is distinct from new.status) execute function refuse_falling_status()"
     )
+    op.execute(STOP_MEETS_GATE)
+    op.execute(
+        "create trigger stop_meets_gate before insert or update on suppression for each row"
+        " execute function lock_who_said_stop()"
+    )
 
 
 def protect_the_rest() -> None:
@@ -115,6 +138,7 @@ def protect_the_rest() -> None:
 def unprotect() -> None:
     op.execute("drop function if exists refuse_change() cascade")
     op.execute("drop function if exists refuse_falling_status() cascade")
+    op.execute("drop function if exists lock_who_said_stop() cascade")
     for table in ("membership", "organization", "user_account", "audit_event", *ORGANIZATION_TABLES):
         for policy in ("organization", "across", "own", "people", "written"):
             op.execute(f"drop policy if exists {policy} on {table}")
@@ -186,7 +210,7 @@ def upgrade() -> None:
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('organization_id', sa.Uuid(), nullable=False),
     sa.ForeignKeyConstraint(['organization_id'], ['organization.id'], name=op.f('fk_account_notice_organization_id_organization')),
-    sa.PrimaryKeyConstraint('id', 'organization_id', name=op.f('pk_account_notice')),
+    sa.PrimaryKeyConstraint('organization_id', 'id', name=op.f('pk_account_notice')),
     sa.UniqueConstraint('organization_id', 'event_key', name=op.f('uq_account_notice_organization_id_event_key'))
     )
     op.create_table('audit_event',
@@ -216,12 +240,14 @@ def upgrade() -> None:
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('organization_id', sa.Uuid(), nullable=False),
     sa.ForeignKeyConstraint(['organization_id'], ['organization.id'], name=op.f('fk_canned_reply_organization_id_organization')),
-    sa.PrimaryKeyConstraint('id', 'organization_id', name=op.f('pk_canned_reply')),
+    sa.PrimaryKeyConstraint('organization_id', 'id', name=op.f('pk_canned_reply')),
     sa.UniqueConstraint('organization_id', 'shortcut', name=op.f('uq_canned_reply_organization_id_shortcut'))
     )
     op.create_table('contact',
     sa.Column('name', sa.String(length=200), nullable=False),
     sa.Column('name_folded', sa.Text(), nullable=False),
+    sa.Column('name_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('renamed', sa.Boolean(), nullable=False),
     sa.Column('language', sa.String(length=8), nullable=True),
     sa.Column('country', sa.String(length=2), nullable=True),
     sa.Column('time_zone', sa.String(length=64), nullable=True),
@@ -236,7 +262,7 @@ def upgrade() -> None:
     sa.Column('organization_id', sa.Uuid(), nullable=False),
     sa.ForeignKeyConstraint(['organization_id', 'merged_into_id'], ['contact.organization_id', 'contact.id'], name=op.f('fk_contact_organization_id_merged_into_id_contact')),
     sa.ForeignKeyConstraint(['organization_id'], ['organization.id'], name=op.f('fk_contact_organization_id_organization')),
-    sa.PrimaryKeyConstraint('id', 'organization_id', name=op.f('pk_contact'))
+    sa.PrimaryKeyConstraint('organization_id', 'id', name=op.f('pk_contact'))
     )
     op.create_index('ix_contact_name', 'contact', ['organization_id', 'name_folded'], unique=False, postgresql_ops={'name_folded': 'text_pattern_ops'})
     op.create_index('ix_contact_newest', 'contact', ['organization_id', 'created_at', 'id'], unique=False)
@@ -246,7 +272,7 @@ def upgrade() -> None:
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('organization_id', sa.Uuid(), nullable=False),
     sa.ForeignKeyConstraint(['organization_id'], ['organization.id'], name=op.f('fk_label_organization_id_organization')),
-    sa.PrimaryKeyConstraint('id', 'organization_id', name=op.f('pk_label')),
+    sa.PrimaryKeyConstraint('organization_id', 'id', name=op.f('pk_label')),
     sa.UniqueConstraint('organization_id', 'name', name=op.f('uq_label_organization_id_name'))
     )
     op.create_table('message_event',
@@ -259,7 +285,7 @@ def upgrade() -> None:
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('organization_id', sa.Uuid(), nullable=False),
     sa.ForeignKeyConstraint(['organization_id'], ['organization.id'], name=op.f('fk_message_event_organization_id_organization')),
-    sa.PrimaryKeyConstraint('id', 'organization_id', name=op.f('pk_message_event')),
+    sa.PrimaryKeyConstraint('organization_id', 'id', name=op.f('pk_message_event')),
     sa.UniqueConstraint('organization_id', 'event_key', name=op.f('uq_message_event_organization_id_event_key'))
     )
     op.create_index(op.f('ix_message_event_organization_id_message_id_recorded_at'), 'message_event', ['organization_id', 'message_id', 'recorded_at'], unique=False)
@@ -270,7 +296,7 @@ def upgrade() -> None:
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('organization_id', sa.Uuid(), nullable=False),
     sa.ForeignKeyConstraint(['organization_id'], ['organization.id'], name=op.f('fk_role_organization_id_organization')),
-    sa.PrimaryKeyConstraint('id', 'organization_id', name=op.f('pk_role')),
+    sa.PrimaryKeyConstraint('organization_id', 'id', name=op.f('pk_role')),
     sa.UniqueConstraint('organization_id', 'name', name=op.f('uq_role_organization_id_name'))
     )
     op.create_table('send_decision',
@@ -287,7 +313,7 @@ def upgrade() -> None:
     sa.Column('organization_id', sa.Uuid(), nullable=False),
     sa.CheckConstraint("verdict in ('allow', 'deny', 'defer')", name=op.f('ck_send_decision_verdict')),
     sa.ForeignKeyConstraint(['organization_id'], ['organization.id'], name=op.f('fk_send_decision_organization_id_organization')),
-    sa.PrimaryKeyConstraint('id', 'organization_id', name=op.f('pk_send_decision'))
+    sa.PrimaryKeyConstraint('organization_id', 'id', name=op.f('pk_send_decision'))
     )
     op.create_index('ix_send_decision_newest', 'send_decision', ['organization_id', 'decided_at', 'id'], unique=False)
     op.create_index(op.f('ix_send_decision_organization_id_message_id'), 'send_decision', ['organization_id', 'message_id'], unique=False)
@@ -303,7 +329,7 @@ def upgrade() -> None:
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('organization_id', sa.Uuid(), nullable=False),
     sa.ForeignKeyConstraint(['organization_id'], ['organization.id'], name=op.f('fk_suppression_organization_id_organization')),
-    sa.PrimaryKeyConstraint('id', 'organization_id', name=op.f('pk_suppression'))
+    sa.PrimaryKeyConstraint('organization_id', 'id', name=op.f('pk_suppression'))
     )
     op.create_index('ix_suppression_active', 'suppression', ['organization_id', 'channel', 'key'], unique=False, postgresql_where='lifted_at is null')
     op.create_table('team',
@@ -311,7 +337,7 @@ def upgrade() -> None:
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('organization_id', sa.Uuid(), nullable=False),
     sa.ForeignKeyConstraint(['organization_id'], ['organization.id'], name=op.f('fk_team_organization_id_organization')),
-    sa.PrimaryKeyConstraint('id', 'organization_id', name=op.f('pk_team')),
+    sa.PrimaryKeyConstraint('organization_id', 'id', name=op.f('pk_team')),
     sa.UniqueConstraint('organization_id', 'name', name=op.f('uq_team_organization_id_name'))
     )
     op.create_table('template',
@@ -324,12 +350,13 @@ def upgrade() -> None:
     sa.Column('status_reason', sa.String(), nullable=False),
     sa.Column('quality', sa.String(length=16), nullable=False),
     sa.Column('components', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+    sa.Column('heard', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
     sa.Column('removed_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('synced_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('organization_id', sa.Uuid(), nullable=False),
     sa.ForeignKeyConstraint(['organization_id'], ['organization.id'], name=op.f('fk_template_organization_id_organization')),
-    sa.PrimaryKeyConstraint('id', 'organization_id', name=op.f('pk_template')),
+    sa.PrimaryKeyConstraint('organization_id', 'id', name=op.f('pk_template')),
     sa.UniqueConstraint('organization_id', 'business_id', 'name', 'language', name=op.f('uq_template_organization_id_business_id_name_language'))
     )
     op.create_index(op.f('ix_template_provider_id'), 'template', ['provider_id'], unique=False)
@@ -365,6 +392,7 @@ def upgrade() -> None:
     sa.Column('messaging_limit', sa.String(length=32), nullable=False),
     sa.Column('throughput', sa.Integer(), nullable=False),
     sa.Column('health', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+    sa.Column('heard', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('updated_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('id', sa.Uuid(), nullable=False),
@@ -372,7 +400,7 @@ def upgrade() -> None:
     sa.CheckConstraint("state in ('active', 'stopped', 'needs_reauth', 'read_only', 'disconnected')", name=op.f('ck_channel_account_state')),
     sa.ForeignKeyConstraint(['organization_id', 'team_id'], ['team.organization_id', 'team.id'], name=op.f('fk_channel_account_organization_id_team_id_team')),
     sa.ForeignKeyConstraint(['organization_id'], ['organization.id'], name=op.f('fk_channel_account_organization_id_organization')),
-    sa.PrimaryKeyConstraint('id', 'organization_id', name=op.f('pk_channel_account')),
+    sa.PrimaryKeyConstraint('organization_id', 'id', name=op.f('pk_channel_account')),
     sa.UniqueConstraint('channel', 'external_id', name=op.f('uq_channel_account_channel_external_id'))
     )
     op.create_table('contact_identity',
@@ -385,13 +413,14 @@ def upgrade() -> None:
     sa.Column('canonical', sa.String(length=64), nullable=True),
     sa.Column('last_digits', sa.String(length=4), nullable=True),
     sa.Column('aliases', sa.ARRAY(sa.String()), nullable=False),
+    sa.Column('heard', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('organization_id', sa.Uuid(), nullable=False),
     sa.CheckConstraint('wa_id is not null or user_id is not null or phone is not null', name=op.f('ck_contact_identity_known')),
     sa.ForeignKeyConstraint(['organization_id', 'contact_id'], ['contact.organization_id', 'contact.id'], name=op.f('fk_contact_identity_organization_id_contact_id_contact')),
     sa.ForeignKeyConstraint(['organization_id'], ['organization.id'], name=op.f('fk_contact_identity_organization_id_organization')),
-    sa.PrimaryKeyConstraint('id', 'organization_id', name=op.f('pk_contact_identity'))
+    sa.PrimaryKeyConstraint('organization_id', 'id', name=op.f('pk_contact_identity'))
     )
     op.create_index('ix_contact_identity_last_digits', 'contact_identity', ['organization_id', 'last_digits'], unique=False)
     op.create_index(op.f('ix_contact_identity_organization_id_contact_id'), 'contact_identity', ['organization_id', 'contact_id'], unique=False)
@@ -410,13 +439,14 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['organization_id', 'role_id'], ['role.organization_id', 'role.id'], name=op.f('fk_membership_organization_id_role_id_role')),
     sa.ForeignKeyConstraint(['organization_id'], ['organization.id'], name=op.f('fk_membership_organization_id_organization')),
     sa.ForeignKeyConstraint(['user_id'], ['user_account.id'], name=op.f('fk_membership_user_id_user_account')),
-    sa.PrimaryKeyConstraint('id', 'organization_id', name=op.f('pk_membership')),
+    sa.PrimaryKeyConstraint('organization_id', 'id', name=op.f('pk_membership')),
     sa.UniqueConstraint('organization_id', 'user_id', name=op.f('uq_membership_organization_id_user_id'))
     )
     op.create_index(op.f('ix_membership_user_id'), 'membership', ['user_id'], unique=False)
     op.create_table('conversation',
     sa.Column('contact_id', sa.Uuid(), nullable=False),
     sa.Column('identity_id', sa.Uuid(), nullable=False),
+    sa.Column('identity_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('channel_account_id', sa.Uuid(), nullable=False),
     sa.Column('team_id', sa.Uuid(), nullable=True),
     sa.Column('assignee_id', sa.Uuid(), nullable=True),
@@ -442,7 +472,7 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['organization_id', 'identity_id'], ['contact_identity.organization_id', 'contact_identity.id'], name=op.f('fk_conversation_organization_id_identity_id_contact_identity')),
     sa.ForeignKeyConstraint(['organization_id', 'team_id'], ['team.organization_id', 'team.id'], name=op.f('fk_conversation_organization_id_team_id_team')),
     sa.ForeignKeyConstraint(['organization_id'], ['organization.id'], name=op.f('fk_conversation_organization_id_organization')),
-    sa.PrimaryKeyConstraint('id', 'organization_id', name=op.f('pk_conversation')),
+    sa.PrimaryKeyConstraint('organization_id', 'id', name=op.f('pk_conversation')),
     sa.UniqueConstraint('organization_id', 'channel_account_id', 'identity_id', name=op.f('uq_conversation_organization_id_channel_account_id_identity_id'))
     )
     op.create_index('ix_conversation_closing', 'conversation', ['organization_id', 'window_expires_at', 'id'], unique=False, postgresql_where="status = 'open'")
@@ -460,7 +490,7 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['organization_id', 'membership_id'], ['membership.organization_id', 'membership.id'], name=op.f('fk_team_member_organization_id_membership_id_membership'), ondelete='CASCADE'),
     sa.ForeignKeyConstraint(['organization_id', 'team_id'], ['team.organization_id', 'team.id'], name=op.f('fk_team_member_organization_id_team_id_team'), ondelete='CASCADE'),
     sa.ForeignKeyConstraint(['organization_id'], ['organization.id'], name=op.f('fk_team_member_organization_id_organization')),
-    sa.PrimaryKeyConstraint('id', 'organization_id', name=op.f('pk_team_member')),
+    sa.PrimaryKeyConstraint('organization_id', 'id', name=op.f('pk_team_member')),
     sa.UniqueConstraint('organization_id', 'team_id', 'membership_id', name=op.f('uq_team_member_organization_id_team_id_membership_id'))
     )
     op.create_index(op.f('ix_team_member_organization_id_membership_id'), 'team_member', ['organization_id', 'membership_id'], unique=False)
@@ -472,7 +502,7 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['organization_id', 'conversation_id'], ['conversation.organization_id', 'conversation.id'], name=op.f('fk_conversation_label_organization_id_conversation_id_conversation'), ondelete='CASCADE'),
     sa.ForeignKeyConstraint(['organization_id', 'label_id'], ['label.organization_id', 'label.id'], name=op.f('fk_conversation_label_organization_id_label_id_label'), ondelete='CASCADE'),
     sa.ForeignKeyConstraint(['organization_id'], ['organization.id'], name=op.f('fk_conversation_label_organization_id_organization')),
-    sa.PrimaryKeyConstraint('id', 'organization_id', name=op.f('pk_conversation_label')),
+    sa.PrimaryKeyConstraint('organization_id', 'id', name=op.f('pk_conversation_label')),
     sa.UniqueConstraint('organization_id', 'conversation_id', 'label_id', name=op.f('uq_conversation_label_organization_id_conversation_id_label_id'))
     )
     op.create_table('draft',
@@ -486,7 +516,7 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['organization_id', 'conversation_id'], ['conversation.organization_id', 'conversation.id'], name=op.f('fk_draft_organization_id_conversation_id_conversation'), ondelete='CASCADE'),
     sa.ForeignKeyConstraint(['organization_id'], ['organization.id'], name=op.f('fk_draft_organization_id_organization')),
     sa.ForeignKeyConstraint(['user_id'], ['user_account.id'], name=op.f('fk_draft_user_id_user_account'), ondelete='CASCADE'),
-    sa.PrimaryKeyConstraint('id', 'organization_id', name=op.f('pk_draft')),
+    sa.PrimaryKeyConstraint('organization_id', 'id', name=op.f('pk_draft')),
     sa.UniqueConstraint('organization_id', 'conversation_id', 'user_id', name=op.f('uq_draft_organization_id_conversation_id_user_id'))
     )
     op.create_table('message',
@@ -532,11 +562,13 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['organization_id', 'contact_id'], ['contact.organization_id', 'contact.id'], name=op.f('fk_message_organization_id_contact_id_contact')),
     sa.ForeignKeyConstraint(['organization_id', 'conversation_id'], ['conversation.organization_id', 'conversation.id'], name=op.f('fk_message_organization_id_conversation_id_conversation')),
     sa.ForeignKeyConstraint(['organization_id'], ['organization.id'], name=op.f('fk_message_organization_id_organization')),
-    sa.PrimaryKeyConstraint('id', 'organization_id', name=op.f('pk_message')),
-    sa.UniqueConstraint('organization_id', 'channel_account_id', 'provider_id', name=op.f('uq_message_organization_id_channel_account_id_provider_id')),
+    sa.PrimaryKeyConstraint('organization_id', 'id', name=op.f('pk_message')),
+    sa.UniqueConstraint('organization_id', 'channel_account_id', 'provider_id', 'kind', name=op.f('uq_message_organization_id_channel_account_id_provider_id_kind')),
     sa.UniqueConstraint('organization_id', 'client_message_id', name=op.f('uq_message_organization_id_client_message_id')),
     postgresql_with={'fillfactor': 70}
     )
+    op.create_index('ix_message_about', 'message', ['organization_id', 'channel_account_id', 'reply_to'], unique=False, postgresql_where="kind in ('reaction', 'system') and reply_to is not null")
+    op.create_index('ix_message_deadline', 'message', ['not_after'], unique=False, postgresql_where="status = 'queued' and not_after is not null")
     op.create_index('ix_message_due', 'message', ['organization_id', 'channel_account_id', 'lane', 'available_at', 'id'], unique=False, postgresql_where="status = 'queued'")
     op.create_index('ix_message_open', 'message', ['status', 'claimed_until'], unique=False, postgresql_where="status in ('claimed', 'sending', 'unknown')")
     op.create_index('ix_message_thread', 'message', ['organization_id', 'conversation_id', 'at', 'id'], unique=False)
@@ -550,7 +582,7 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['author_id'], ['user_account.id'], name=op.f('fk_note_author_id_user_account')),
     sa.ForeignKeyConstraint(['organization_id', 'conversation_id'], ['conversation.organization_id', 'conversation.id'], name=op.f('fk_note_organization_id_conversation_id_conversation'), ondelete='CASCADE'),
     sa.ForeignKeyConstraint(['organization_id'], ['organization.id'], name=op.f('fk_note_organization_id_organization')),
-    sa.PrimaryKeyConstraint('id', 'organization_id', name=op.f('pk_note'))
+    sa.PrimaryKeyConstraint('organization_id', 'id', name=op.f('pk_note'))
     )
     op.create_index(op.f('ix_note_organization_id_conversation_id_created_at'), 'note', ['organization_id', 'conversation_id', 'created_at'], unique=False)
     op.create_table('attachment',
@@ -563,13 +595,15 @@ def upgrade() -> None:
     sa.Column('provider_media_id', sa.String(length=200), nullable=True),
     sa.Column('state', sa.String(length=8), nullable=False),
     sa.Column('error', sa.String(), nullable=False),
+    sa.Column('attempts', sa.SmallInteger(), nullable=False),
+    sa.Column('available_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('organization_id', sa.Uuid(), nullable=False),
     sa.CheckConstraint("state in ('wanted', 'stored', 'failed', 'gone')", name=op.f('ck_attachment_state')),
     sa.ForeignKeyConstraint(['organization_id', 'message_id'], ['message.organization_id', 'message.id'], name=op.f('fk_attachment_organization_id_message_id_message')),
     sa.ForeignKeyConstraint(['organization_id'], ['organization.id'], name=op.f('fk_attachment_organization_id_organization')),
-    sa.PrimaryKeyConstraint('id', 'organization_id', name=op.f('pk_attachment'))
+    sa.PrimaryKeyConstraint('organization_id', 'id', name=op.f('pk_attachment'))
     )
     op.create_index(op.f('ix_attachment_organization_id_message_id'), 'attachment', ['organization_id', 'message_id'], unique=False)
     op.create_index('ix_attachment_wanted', 'attachment', ['state', 'created_at'], unique=False, postgresql_where="state = 'wanted'")
@@ -588,7 +622,9 @@ def downgrade() -> None:
     op.drop_table('note')
     op.drop_index('ix_message_thread', table_name='message')
     op.drop_index('ix_message_open', table_name='message', postgresql_where="status in ('claimed', 'sending', 'unknown')")
+    op.drop_index('ix_message_deadline', table_name='message', postgresql_where="status = 'queued' and not_after is not null")
     op.drop_index('ix_message_due', table_name='message', postgresql_where="status = 'queued'")
+    op.drop_index('ix_message_about', table_name='message', postgresql_where="kind in ('reaction', 'system') and reply_to is not null")
     op.drop_table('message')
     op.drop_table('draft')
     op.drop_table('conversation_label')

@@ -50,6 +50,8 @@ class ChannelAccount(OfOrganization, Model):
     """Messages a second the provider takes from this number (Meta: 80, or 1,000 once upgraded)."""
     health: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict)
     """The provider's last answer about this number, and when it was asked."""
+    heard: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict)
+    """{quality, limit, name, account: the provider's moment of the newest news on it}."""
     created_at: Mapped[datetime] = mapped_column(default=now)
     updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
 

@@ -27,6 +27,10 @@ class Contact(OfOrganization, Model):
     """What our people call them; the provider's profile name until someone changes it."""
     name_folded: Mapped[str] = mapped_column(Text, default="")
     """Lower case without accents, kept by services/contacting.py."""
+    name_at: Mapped[datetime | None]
+    """Since when: the provider's time of the profile name, or when one of ours renamed them."""
+    renamed: Mapped[bool] = mapped_column(default=False)
+    """One of ours gave the name: the profile name no longer replaces it."""
     language: Mapped[str | None] = mapped_column(String(8))
     country: Mapped[str | None] = mapped_column(String(2))
     """ISO 3166-1 alpha-2, from the parsed number; never the bare calling code."""
@@ -93,6 +97,8 @@ class ContactIdentity(OfOrganization, Model):
     """The last four digits, so that search works while numbers are masked."""
     aliases: Mapped[list[str]] = mapped_column(ARRAY(String), default=list)
     """Other provider ids seen for the same account."""
+    heard: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict)
+    """{column: the provider's moment of the newest word on it}, so that old news arriving late changes nothing."""
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 

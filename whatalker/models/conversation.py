@@ -48,6 +48,9 @@ class Conversation(OfOrganization, Model):
 
     contact_id: Mapped[uuid.UUID]
     identity_id: Mapped[uuid.UUID]
+    """The identity the contact wrote from last: where an answer goes."""
+    identity_at: Mapped[datetime | None]
+    """The provider's time of the news that chose the identity."""
     channel_account_id: Mapped[uuid.UUID]
     team_id: Mapped[uuid.UUID | None]
     """Whose inbox it is in; empty: everyone's."""

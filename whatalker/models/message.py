@@ -21,16 +21,18 @@ RANKS = {"queued": 0, "claimed": 1, "sending": 2, "unknown": 3, "sent": 4, "deli
 """A tick moves a message only to a higher rank; what arrives late or twice goes to the timeline alone."""
 
 MOVES: dict[str, frozenset[str]] = {
-    "queued": frozenset({"claimed", "blocked", "expired", "failed"}),
+    # From queued or claimed straight to sent and above: a tick proves that an earlier attempt of unknown outcome was accepted.
+    "queued": frozenset({"claimed", "sent", "delivered", "read", "blocked", "expired", "failed"}),
     # Nothing was called while claimed: giving it back is always safe.
-    "claimed": frozenset({"queued", "sending", "blocked", "expired"}),
+    "claimed": frozenset({"queued", "sending", "sent", "delivered", "read", "blocked", "expired", "failed"}),
     # Back to queued only when the provider refused before accepting, or an unknown transactional one is resent.
     "sending": frozenset({"queued", "unknown", "sent", "delivered", "read", "failed"}),
     "unknown": frozenset({"queued", "sent", "delivered", "read", "failed"}),
     "sent": frozenset({"delivered", "read", "failed"}),
     "delivered": frozenset({"read"}),
     "read": frozenset(),
-    "failed": frozenset(),
+    # A device may say "delivered" after another one said "failed": whatever the order, the better news stands.
+    "failed": frozenset({"delivered", "read"}),
     "blocked": frozenset(),
     "expired": frozenset(),
     "received": frozenset(),
@@ -48,18 +50,25 @@ class Message(OfOrganization, Model):
         reference("conversation_id", "conversation"),
         reference("contact_id", "contact"),
         reference("channel_account_id", "channel_account"),
-        UniqueConstraint("organization_id", "channel_account_id", "provider_id"),
+        # With the kind, for the provider has been seen to give one id to two things; the same call twice still changes nothing.
+        UniqueConstraint("organization_id", "channel_account_id", "provider_id", "kind"),
         UniqueConstraint("organization_id", "client_message_id"),
         CheckConstraint(f"status in {STATUSES}", name="status"),
         CheckConstraint(f"lane in {LANES}", name="lane"),
         CheckConstraint("direction in ('in', 'out')", name="direction"),
         Index("ix_message_thread", "organization_id", "conversation_id", "at", "id"),
+        # What is said about another message (reactions, edits, deletions), found from that message.
+        Index(
+            "ix_message_about", "organization_id", "channel_account_id", "reply_to",
+            postgresql_where="kind in ('reaction', 'system') and reply_to is not null",
+        ),
         # Only what still has to move is in the two indexes of the outbox: finished messages cost them nothing.
         Index(
             "ix_message_due", "organization_id", "channel_account_id", "lane", "available_at", "id",
             postgresql_where="status = 'queued'",
         ),
         Index("ix_message_open", "status", "claimed_until", postgresql_where="status in ('claimed', 'sending', 'unknown')"),
+        Index("ix_message_deadline", "not_after", postgresql_where="status = 'queued' and not_after is not null"),
         {"postgresql_with": {"fillfactor": 70}},
     )  # fmt: skip
 
@@ -160,4 +169,8 @@ class Attachment(OfOrganization, Model):
     """Meta keeps received media for 30 days, uploaded media as well."""
     state: Mapped[str] = mapped_column(String(8), default="wanted")
     error: Mapped[str] = mapped_column(default="")
+    attempts: Mapped[int] = mapped_column(SmallInteger, default=0)
+    """Downloads begun."""
+    available_at: Mapped[datetime] = mapped_column(default=now)
+    """Not to be fetched before: the end of a running download's lease, or the next try."""
     created_at: Mapped[datetime] = mapped_column(default=now)

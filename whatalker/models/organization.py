@@ -47,7 +47,8 @@ class OfOrganization:
 
     @declared_attr
     def organization_id(cls) -> Mapped[uuid.UUID]:
-        return mapped_column(ForeignKey("organization.id"), primary_key=True)
+        # First in the key: lists of one organization walk it by id, and never see another organization's part of it.
+        return mapped_column(ForeignKey("organization.id"), primary_key=True, sort_order=-1)
 
     id: Mapped[uuid.UUID] = primary_id()
 

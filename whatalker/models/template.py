@@ -30,6 +30,8 @@ class Template(OfOrganization, Model):
     quality: Mapped[str] = mapped_column(String(16), default="UNKNOWN")
     components: Mapped[list[Any]] = mapped_column(JSONB, default=list)
     """As the provider stores them: header, body, footer, buttons."""
+    heard: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict)
+    """{status, quality, category, components: the provider's moment of the newest news on it}."""
     removed_at: Mapped[datetime | None]
     """The provider no longer has it."""
     synced_at: Mapped[datetime] = mapped_column(default=now)

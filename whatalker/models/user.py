@@ -50,6 +50,24 @@ class User(UserMixin, Model):  # type: ignore[misc]
     def __str__(self) -> str:
         return self.name or self.email
 
+    def check_tf_required(
+        self, tf_setup_methods: list[tuple[str, str]], tf_fresh: bool
+    ) -> tuple[bool, list[tuple[str, str]]]:
+        """Flask-Security asks after the password was right: a second step for staff always, for others once they set one up."""
+        return self.check_tf_required_setup() or bool(tf_setup_methods), tf_setup_methods
+
+    def check_tf_required_setup(self) -> bool:
+        """The provider's own people cannot do without a second factor."""
+        return self.staff_role is not None
+
+    def is_locked(self, form_error: list[str] | None = None) -> bool:
+        """Too many wrong passwords in a row; what the person reads is the same as for a wrong one."""
+        if self.locked_until is None or self.locked_until <= now():
+            return False
+        if form_error is not None:
+            form_error.append("")
+        return True
+
 
 class Role(OfOrganization, Model):
     """A custom role: a name for permissions from the closed list in access.py, at a rank."""
