@@ -1,0 +1,1 @@
+"""Behind scripts/run: one instance of everything, prepared, supervised and stopped together; its one rule: nothing outlives it."""
