@@ -6,100 +6,60 @@ allow. Who gathers the Facts is services/deciding.py; this floor imports no mode
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, Literal
+from datetime import datetime
 
-ENGINE_VERSION = "1"
-"""Goes up whenever the same Facts could get another answer."""
+from whatalker.policies.content_present import content_present
+from whatalker.policies.destination import destination
+from whatalker.policies.facts import READINGS, Facts, canonical_json
+from whatalker.policies.number_state import number_state
+from whatalker.policies.pace import pace
+from whatalker.policies.readable import readable
+from whatalker.policies.standing import standing
+from whatalker.policies.suppression import suppression
+from whatalker.policies.verdicts import ALLOWED, CODES, ENGINE_VERSION, Decision, Verdict, agent_text
+from whatalker.policies.window import window
 
-Answer = Literal["allow", "deny", "defer"]
-_PRECEDENCE = {"deny": 2, "defer": 1, "allow": 0}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """Everything the rules may know about one send; built from rows for a dispatch, from a CSV line for a what-if."""
-
-    at: datetime
-    """The moment the decision speaks of, aware."""
-    channel: str = "whatsapp"
-    purpose: str = "service_reply"
-    kind: str = "text"
-    has_content: bool = True
-    organization_standing: str = "active"
-    organization_standing_until: datetime | None = None
-    author_kind: str = "user"
-    author_active: bool = True
-    number_state: str = "active"
-    number_state_reason: str = ""
-    recipient: str = ""
-    """The provider id we would send to; empty: there is none."""
-    recipient_valid: bool = True
-    recipient_blocked: bool = False
-    window_expires_at: datetime | None = None
-    template_status: str = ""
-    """Empty: free-form. Else the provider's word for the template's state."""
-    template_category: str = ""
-    suppressed_purposes: frozenset[str] = field(default_factory=frozenset)
-    suppressed_since: datetime | None = None
-    suppression_source: str = ""
-    last_to_pair_at: datetime | None = None
-    """When this number last handed this contact a message."""
-    recent_to_pair: int = 0
-    """Messages handed to this contact by this number in the last 45 s."""
-    campaign: bool = False
-    """Reads of facts that failed; then only in-window replies may go."""
-    unreadable: frozenset[str] = field(default_factory=frozenset)
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """One rule's answer, with why."""
-
-    rule: str
-    answer: Answer = "allow"
-    code: str = ""
-    """snake_case, empty when it passed."""
-    sentence: str = ""
-    """For a person, in English; faces translate by code."""
-    not_before: datetime | None = None
-    """defer: the first moment to ask again."""
-    evidence: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """The answer, and every rule's verdict that led to it."""
-
-    verdict: Answer
-    code: str
-    sentence: str
-    not_before: datetime | None
-    trace: tuple[Verdict, ...]
-    engine_version: str = ENGINE_VERSION
-
-    @property
-    def trace_hash(self) -> str:
-        """SHA-256 of the trace in canonical JSON: computed again from the stored Facts it must be the same."""
-        return hashlib.sha256(canonical_json([dataclasses.asdict(v) for v in self.trace]).encode()).hexdigest()
-
+__all__ = [
+    "ALLOWED", "CODES", "ENGINE_VERSION", "READINGS", "RULES", "Decision", "Facts", "Rule", "Verdict", "agent_text",
+    "canonical_json", "decide",
+]  # fmt: skip
 
 Rule = Callable[[Facts], Verdict]
 
+RULES: tuple[tuple[Rule, frozenset[str]], ...] = (
+    (standing, frozenset({"standing", "author"})),
+    (number_state, frozenset({"standing"})),
+    (destination, frozenset({"recipient"})),
+    (content_present, frozenset()),
+    (suppression, frozenset({"suppression"})),
+    (window, frozenset({"window", "template"})),
+    (pace, frozenset({"pace"})),
+    (readable, frozenset()),
+)
+"""Every rule and the readings it rests on, in the order in which the first of equal answers decides. A rule whose readings
+failed is not asked; `readable` answers for it."""
 
-def canonical_json(value: Any) -> str:
-    """One text for one value: keys sorted, sets sorted, moments in ISO 8601."""
 
-    def plain(item: Any) -> Any:
-        if isinstance(item, datetime):
-            return item.isoformat()
-        if isinstance(item, frozenset | set):
-            return sorted(item)
-        raise TypeError(f"{type(item).__name__} has no canonical form")
+def decide(facts: Facts) -> Decision:
+    """All rules are asked, so that the trace is whole; any deny wins over any defer, any defer over any allow."""
+    trace = tuple(
+        _UNREAD[rule] if facts.unreadable and facts.unreadable & readings else rule(facts) for rule, readings in RULES
+    )
+    refused = held = None
+    not_before: datetime | None = None
+    for verdict in trace:
+        if verdict.answer == "deny":
+            refused = refused or verdict
+        elif verdict.answer == "defer":
+            held = held or verdict
+            if verdict.not_before is not None and (not_before is None or verdict.not_before > not_before):
+                not_before = verdict.not_before
+    if refused is not None:
+        return Decision("deny", refused.code, refused.sentence, None, trace)
+    if held is not None:
+        return Decision("defer", held.code, held.sentence, not_before, trace)
+    return Decision("allow", ALLOWED, "", None, trace)
 
-    return json.dumps(value, sort_keys=True, default=plain, separators=(",", ":"), ensure_ascii=False)
+
+_UNREAD = {rule: Verdict(rule.__name__, code="not_asked", sentence="Its facts could not be read.") for rule, _ in RULES}
