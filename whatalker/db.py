@@ -50,9 +50,12 @@ class Base(DeclarativeBase):
 db = SQLAlchemy(
     model_class=Base,
     # Without hide_parameters an error would carry what people typed into the log.
-    engine_options={"hide_parameters": True, "pool_size": 10, "max_overflow": 20, "pool_pre_ping": True, "connect_args": {"connect_timeout": 5}},
+    engine_options={
+        "pool_size": 10, "max_overflow": 20, "pool_pre_ping": True, "hide_parameters": True,
+        "connect_args": {"connect_timeout": 5},
+    },
     session_options={"expire_on_commit": False},
-)
+)  # fmt: skip
 session = db.session
 
 if TYPE_CHECKING:

@@ -7,6 +7,9 @@ from flask_babel import Babel
 
 LANGUAGES = {"en": "English", "es": "Español", "pt": "Português"}
 
+LOCALES = {"en": "en", "es": "es_ES", "pt": "pt_BR"}
+"""Whose dates and numbers are shown: also the names under which the libraries ship their own texts; ours are in es and pt."""
+
 
 def init_app(app: Flask) -> None:
     app.config.setdefault("BABEL_TRANSLATION_DIRECTORIES", "translations")
@@ -18,9 +21,9 @@ def _language() -> str:
     if not has_request_context():
         return "en"
     chosen = getattr(g, "language", None) or request.cookies.get("language")
-    if chosen in LANGUAGES:
-        return str(chosen)
-    return request.accept_languages.best_match(list(LANGUAGES)) or "en"
+    if chosen not in LANGUAGES:
+        chosen = request.accept_languages.best_match(list(LANGUAGES)) or "en"
+    return LOCALES[chosen]
 
 
 def _time_zone() -> str:

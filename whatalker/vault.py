@@ -8,6 +8,7 @@ from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from flask import Flask, current_app
+from flask_babel import gettext as _
 from itsdangerous import BadSignature, SignatureExpired, URLSafeTimedSerializer
 from sqlalchemy import Text, TypeDecorator
 from sqlalchemy.engine import Dialect
@@ -75,6 +76,6 @@ def unsign(purpose: str, token: str, max_age: int) -> Any:
     try:
         return _serializer(purpose).loads(token, max_age=max_age)
     except SignatureExpired as error:
-        raise Invalid("This link has expired; ask for a new one.", "link_expired") from error
+        raise Invalid(_("This link has expired; ask for a new one."), "link_expired") from error
     except BadSignature as error:
-        raise Invalid("This link is not valid; check that it is complete.", "link_invalid") from error
+        raise Invalid(_("This link is not valid; check that it is complete."), "link_invalid") from error

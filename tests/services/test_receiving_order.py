@@ -42,6 +42,7 @@ def fresh_world() -> m.Organization:
     contact = factories.make_contact(organization, "16505551234", name="", name_folded="")
     conversation = factories.make_conversation(
         organization, contact=contact, channel_account=number, last_message_at=LONG_AGO,
+        last_preview="wamid.OUT", last_direction="out",
         last_inbound_at=None, window_expires_at=None, waiting_since=None,
     )  # fmt: skip
     for provider_id in ("wamid.OUT", "wamid.HBgLMTY1MDU1NTEyMzQVAgARGBI4QjA5RkU2QzVERTkwOTdCQjMA"):  # the examples' ticks
@@ -125,22 +126,21 @@ def test_every_example_shuffled_and_doubled_ends_the_same() -> None:
 NAMES = st.sampled_from(["", "Ana", "Ána", "Bea"])
 TIMES = st.integers(1750300000, 1750300020)
 SENDERS = st.sampled_from(SPELLINGS)
-INBOUND = st.builds(
-    lambda n, sender, at, name, ad: message(
-        f"words {n}", sender=sender, at=at, name=name, id=f"wamid.IN{n}", **({"referral": {"source_type": "ad"}} if ad else {})
-    ),
-    st.integers(0, 50), SENDERS, TIMES, NAMES, st.booleans(),
-)  # fmt: skip
+def _inbound(n: int, sender: str, at: int, name: str, ad: bool) -> dict[str, Any]:
+    parts: dict[str, Any] = {"referral": {"source_type": "ad"}} if ad else {}
+    return message(f"words {n}", sender=sender, at=at, name=name, id=f"wamid.IN{n}", **parts)
+
+
+def _amend(n: int, target: int, sender: str, at: int, delete: bool) -> dict[str, Any]:
+    about: dict[str, Any] = {"original_message_id": f"wamid.IN{target}"}
+    new_words = {"message": {"type": "text", "text": {"body": f"edit {n}"}}}
+    parts: dict[str, Any] = {"type": "revoke", "revoke": about} if delete else {"type": "edit", "edit": about | new_words}
+    return message(sender=sender, at=at, id=f"wamid.AM{n}", name="", **parts)
+
+
+INBOUND = st.builds(_inbound, st.integers(0, 50), SENDERS, TIMES, NAMES, st.booleans())
 ECHOES = st.builds(lambda n, to, at: echo(f"echo {n}", to=to, at=at, id=f"wamid.EC{n}"), st.integers(0, 20), SENDERS, TIMES)
-AMENDS = st.builds(
-    lambda n, target, sender, at, delete: message(
-        sender=sender, at=at, id=f"wamid.AM{n}", name="",
-        **({"type": "revoke", "revoke": {"original_message_id": f"wamid.IN{target}"}} if delete else
-           {"type": "edit", "edit": {"original_message_id": f"wamid.IN{target}",
-                                     "message": {"type": "text", "text": {"body": f"edit {n}"}}}}),
-    ),
-    st.integers(0, 20), st.integers(0, 50), SENDERS, TIMES, st.booleans(),
-)  # fmt: skip
+AMENDS = st.builds(_amend, st.integers(0, 20), st.integers(0, 50), SENDERS, TIMES, st.booleans())
 TICKS = st.builds(
     lambda status, at: tick("wamid.OUT", status, 1750300000, recipient="16505551234", errors=[{"code": 131026, "title": "x"}])
     if status == "failed" else tick("wamid.OUT", status, at),

@@ -69,7 +69,7 @@ class Page(BaseView):
         """What reaching this view takes; the access matrix walks these."""
         wanted = {Permission.ADMIN_OPEN, self.permission}
         extra = self.needed_by(name)
-        return security.Guard("permissions", frozenset(wanted | ({extra} if extra else set())))
+        return security.Guard("permissions", frozenset(wanted | ({extra} if extra else set())), any_of=self.any_of)
 
     def needed_by(self, name: str) -> Permission | None:
         return getattr(getattr(type(self), name, None), "needs", None)

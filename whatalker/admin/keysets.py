@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from flask_babel import gettext as _
 from sqlalchemy import ColumnElement, Select, literal, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -81,7 +82,7 @@ def read_key(order: Order, text: str) -> tuple[bool, list[Any]]:
             raise ValueError("no direction")
         return bool(backwards), [_value(column, value) for column, value in zip(order.columns, values, strict=True)]
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError, binascii.Error):
-        raise NotFound("This page of the list is not there any more; open the list again.", "unknown_page") from None
+        raise NotFound(_("This page of the list is not there any more; open the list again."), "unknown_page") from None
 
 
 def _value(column: InstrumentedAttribute[Any], value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask_admin.model.ajax import AjaxModelLoader
+from flask_babel import gettext as _
 from sqlalchemy.orm import InstrumentedAttribute
 
 from whatalker import access, security
@@ -34,7 +35,7 @@ class Lookup(AjaxModelLoader):
     def get_list(self, query: str | None, offset: int | None = 0, limit: int | None = 10) -> list[Any]:
         start, most = offset or 0, 10 if limit is None else limit
         if not 0 <= start <= DEEPEST:
-            raise NotFound("There is nothing that far down the list.")
+            raise NotFound(_("There is nothing that far down the list."))
         text = (query or "").replace("\x00", "")[:100]
         asked = access.visible(security.actor(), self.model).where(self.column.istartswith(text, autoescape=True))
         return list(session.scalars(asked.order_by(self.column).offset(start).limit(min(max(most, 1), MOST))))

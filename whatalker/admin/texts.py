@@ -27,7 +27,7 @@ class Templates(Screen):
     permission = Permission.TEMPLATE_READ
     title, group, address = _l("Templates"), "messages", "templates"
     intro = _l("Texts the provider has reviewed. Only an approved one can be sent outside the 24-hour window.")
-    empty = _l("No template yet. Create one in WhatsApp Manager, then open Connections and choose “Sync templates”.")
+    empty = _l("No template yet. Create one in WhatsApp Manager, then open Connections and choose “Refresh health and sync templates”.")
     order = Order((T.business_id, T.name, T.language, T.id))
     choices = {
         "status": (_l("Status"), tuple(TEMPLATE_WORDS.items())),

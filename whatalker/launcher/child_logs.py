@@ -8,6 +8,8 @@ from pathlib import Path
 
 CAP = 5 * 1024 * 1024
 """Bytes a log file may have before it becomes NAME.log.1 and the one before is forgotten."""
+ONLY_LOGGED = b'"level": "info"'
+"""A line with this is for the log file: shown too, the requests of one page would push the addresses off the screen."""
 LONGEST = 16 * 1024
 """Bytes of a line without an end after which it is shown as it is."""
 
@@ -65,7 +67,7 @@ class Stream:
         return True
 
     def _show(self, line: bytes) -> None:
-        if not self.quiet:
+        if not self.quiet and ONLY_LOGGED not in line:
             say(f"{self.name:>16} | {line.decode(errors='replace')}")
 
 
@@ -74,4 +76,4 @@ def say(text: str) -> None:
     try:
         print(text, flush=True)
     except OSError:
-        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - stays open for the rest of the process
+        sys.stdout = Path(os.devnull).open("w")

@@ -45,7 +45,7 @@ class MediaShelf:
 
     def put(self, data: bytes, mime_type: str, filename: str, owner: str, *, strict: bool = True) -> str:
         """Keep a file and return its id; `strict` applies Meta's types and sizes (a contact sends anything)."""
-        bare = mime_type.split(";")[0].strip().lower()
+        bare = mime_type.split(";", maxsplit=1)[0].strip().lower()
         if strict:
             if bare not in LIMITS:
                 listed = ", ".join(sorted(LIMITS))

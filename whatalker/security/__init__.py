@@ -9,7 +9,13 @@ from whatalker.security.addresses import here, is_local, local_or, wants_fragmen
 from whatalker.security.doorkeeper import actor, recheck
 from whatalker.security.guards import Guard, every_guard, guard, guard_of, public, signed_in
 from whatalker.security.headers import csp_nonce, relax
-from whatalker.security.readings import begin_reading, choose_organization, end_reading, organizations_of, signed_in_user
+from whatalker.security.readings import (
+    begin_reading,
+    choose_organization,
+    end_reading,
+    organizations_of,
+    signed_in_user,
+)
 
 __all__ = [
     "Guard", "actor", "begin_reading", "choose_organization", "csp_nonce", "end_reading", "every_guard", "guard",

@@ -12,8 +12,15 @@ from flask_babel import lazy_gettext
 from flask_login import user_logged_in, user_logged_out
 from flask_login.utils import _user_context_processor
 from flask_security import (
-    MailUtil, Security, SQLAlchemyUserDatastore, password_changed, password_reset, tf_disabled, tf_profile_changed,
-    uia_email_mapper, user_failed_authn,
+    MailUtil,
+    Security,
+    SQLAlchemyUserDatastore,
+    password_changed,
+    password_reset,
+    tf_disabled,
+    tf_profile_changed,
+    uia_email_mapper,
+    user_failed_authn,
 )  # fmt: skip
 from flask_security.utils import set_request_attr
 from sqlalchemy import func, update
@@ -96,8 +103,10 @@ SETTINGS: dict[str, Any] = {
 class PostUtil(MailUtil):  # type: ignore[misc]
     """Letters go through our own post office."""
 
-    def send_mail(self, template: str, subject: str, recipient: str, sender: Any, body: str, html: Any, **known: Any) -> None:
-        mail.post(str(subject), recipient, body)
+    def send_mail(
+        self, template: str, subject: str, recipient: str | tuple[str, str], sender: Any, body: str | None, html: Any, **known: Any
+    ) -> None:
+        mail.post(str(subject), recipient if isinstance(recipient, str) else recipient[1], body or "")
 
 
 def init_app(app: Flask) -> None:
@@ -106,7 +115,7 @@ def init_app(app: Flask) -> None:
     mail.init_app(app)
     security = Security(
         app,
-        SQLAlchemyUserDatastore(db, User, Role),
+        SQLAlchemyUserDatastore(db, User, Role),  # type: ignore[arg-type] - roles are ours; Flask-Security asks none
         mail_util_cls=PostUtil,
         password_util_cls=OfflinePasswordUtil,
         totp_cls=OnceOnlyTotp,
@@ -153,7 +162,7 @@ def _refuse_what_we_never_send() -> None:
 
 def person(user: User) -> Actor:
     """The person about whom the audit speaks while no organization is chosen yet."""
-    known = {"request_id": getattr(g, "request_id", ""), "ip": request.remote_addr or ""}
+    known: dict[str, Any] = {"request_id": getattr(g, "request_id", ""), "ip": request.remote_addr or ""}
     return Actor(kind="staff" if user.staff_role else "user", name=str(user), user_id=user.id, **known)
 
 

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from flask import request
 from flask import session as cookie
+from flask_babel import gettext as _
 from sqlalchemy import select, update
 
 from whatalker.db import now, session, transaction
@@ -18,7 +19,7 @@ from whatalker.events import Event, publish
 from whatalker.models import Membership, User, UserSession
 from whatalker.tenancy import as_user
 
-TOKEN = "browser"
+TOKEN = "browser"  # noqa: S105 - a name, no token
 """The name of the token in the signed cookie."""
 
 IDLE, ABSOLUTE = timedelta(hours=12), timedelta(days=14)
@@ -100,9 +101,9 @@ def end(user_id: uuid.UUID, browser_id: uuid.UUID | str) -> None:
     try:
         key = uuid.UUID(str(browser_id))
     except ValueError as error:
-        raise NotFound("This session has already ended.") from error
+        raise NotFound(_("This session has already ended.")) from error
     if not _end(user_id, UserSession.id == key):
-        raise NotFound("This session has already ended.")
+        raise NotFound(_("This session has already ended."))
 
 
 def end_all(user_id: uuid.UUID, but: uuid.UUID | None = None, only: uuid.UUID | None = None) -> int:

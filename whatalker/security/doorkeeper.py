@@ -7,9 +7,11 @@ gets rows only while a reason they stated is current, and then read-only; everyb
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 import structlog
 from flask import Flask, Response, abort, current_app, g, redirect, request, url_for
+from flask_babel import gettext as _
 from flask_login import current_user
 from flask_security.utils import check_and_update_authn_fresh
 from sqlalchemy import func, select
@@ -17,7 +19,7 @@ from sqlalchemy.orm import joinedload
 from werkzeug.wrappers import Response as BaseResponse
 
 from whatalker import tenancy
-from whatalker.access import NOBODY, Actor, can, member, require, staff
+from whatalker.access import NOBODY, Actor, member, require, staff
 from whatalker.db import now, session, transaction
 from whatalker.errors import NotAllowed
 from whatalker.models import Membership, TeamMember, User, UserSession
@@ -58,13 +60,13 @@ def _let_in(guard: Guard) -> BaseResponse | None:
     g.user, g.language, g.time_zone = user, user.language, user.time_zone
     g.actor, scope = _actor_and_scope(browser, user)
     if (step := unfinished_step(user)) and not guard.unfinished:
-        return _send_to(step, NotAllowed("Finish setting up your second factor first.", "second_factor_needed"))
+        return _send_to(step, NotAllowed(_("Finish setting up your second factor first."), "second_factor_needed"))
     if guard.fresh and not check_and_update_authn_fresh(
         current_app.config["SECURITY_FRESHNESS"], current_app.config["SECURITY_FRESHNESS_GRACE_PERIOD"], "session"
     ):
         return _send_to(
             url_for("security.verify", next=here()),
-            NotAllowed("Give your password again before you do this.", "fresh_sign_in_needed"),
+            NotAllowed(_("Give your password again before you do this."), "fresh_sign_in_needed"),
         )
     if guard.kind == "signed_in":
         tenancy.enter(Scope(user_id=user.id))
@@ -75,12 +77,12 @@ def _let_in(guard: Guard) -> BaseResponse | None:
 
 def _check_permissions(guard: Guard) -> BaseResponse | None:
     who: Actor = g.actor
-    for permission in sorted(guard.permissions):
-        require(who, permission)
+    if missing := guard.missing(who.permissions):
+        require(who, missing)
     if who.kind == "staff" and not who.reason:
         return _send_to(
             url_for("account.reading", next=here()),
-            NotAllowed("State why you need to read customers' data first.", "reason_needed"),
+            NotAllowed(_("State why you need to read customers' data first."), "reason_needed"),
         )
     return None
 
@@ -102,7 +104,7 @@ def unfinished_step(user: User) -> str | None:
 
 
 def _actor_and_scope(browser: UserSession, user: User) -> tuple[Actor, Scope]:
-    known = {"request_id": getattr(g, "request_id", ""), "ip": request.remote_addr or ""}
+    known: dict[str, Any] = {"request_id": getattr(g, "request_id", ""), "ip": request.remote_addr or ""}
     if user.staff_role:
         reason = browser.reason if browser.reason_until and browser.reason_until > now() else ""
         organization_id = browser.organization_id_chosen if reason else None
@@ -160,7 +162,7 @@ def recheck() -> Actor | None:
     if found is None or guard is None:
         return None
     who, scope = _actor_and_scope(*found)
-    if not all(can(who, permission) for permission in guard.permissions) or (who.kind == "staff" and not who.reason):
+    if guard.missing(who.permissions) or (who.kind == "staff" and not who.reason):
         return None
     g.actor = who
     tenancy.enter(scope)

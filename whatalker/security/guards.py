@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import update_wrapper
+from functools import partial, update_wrapper
 from inspect import ismethod
 from typing import Literal, TypeVar
 
@@ -30,6 +30,7 @@ class Guard:
     fresh        the password must have been given within the last half hour.
     unfinished   open to staff who still have to set up their second factor or recovery codes.
     signed       calls are proven by a provider's signature, so they carry no CSRF token.
+    any_of       at least one of these besides, when there are any.
     by_itself    an open page asks it by itself, so it does not count as use: a browser left open still times out.
     """
 
@@ -40,6 +41,12 @@ class Guard:
     unfinished: bool = False
     signed: bool = False
     by_itself: bool = False
+    any_of: frozenset[Permission] = frozenset()
+
+    def missing(self, held: frozenset[Permission]) -> Permission | None:
+        """A permission that is asked for and not held; None when nothing is missing."""
+        wanted = sorted(self.permissions - held) or (sorted(self.any_of) if not self.any_of & held else [])
+        return wanted[0] if wanted else None
 
 
 def guard(*permissions: Permission, fresh: bool = False, by_itself: bool = False) -> Callable[[View], View]:
@@ -68,7 +75,7 @@ def _stated(reason: str) -> str:
 def _declare(declared: Guard) -> Callable[[View], View]:
     def mark(view: View) -> View:
         if ismethod(view):  # a library's own: it cannot carry a mark, a function around it can
-            return mark(update_wrapper(lambda *args, **kwargs: view(*args, **kwargs), view))  # type: ignore[arg-type, return-value]
+            return mark(update_wrapper(partial(view), view))  # type: ignore[arg-type, return-value]
         view.guard = declared  # type: ignore[attr-defined]
         return view
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from flask import g
+from flask_babel import gettext as _
 from sqlalchemy import select
 
 from whatalker.access import Actor, staff
@@ -27,7 +28,7 @@ def signed_in_user() -> User:
     """The person behind this request; NotAllowed on a public address."""
     user = getattr(g, "user", None)
     if not isinstance(user, User):
-        raise NotAllowed("Sign in first.", "signed_out")
+        raise NotAllowed(_("Sign in first."), "signed_out")
     return user
 
 
@@ -55,7 +56,7 @@ def choose_organization(organization_id: str) -> Organization:
             with transaction():
                 browser.organization_id_chosen = organization.id
             return organization
-    raise NotFound("You do not belong to this organization.")
+    raise NotFound(_("You do not belong to this organization."))
 
 
 def begin_reading(reason: str, organization_id: uuid.UUID | None = None) -> None:
@@ -65,10 +66,13 @@ def begin_reading(reason: str, organization_id: uuid.UUID | None = None) -> None
     """
     user, browser, reason = signed_in_user(), signed_in_browser(), " ".join(reason.split())
     if not user.staff_role:
-        raise NotAllowed("Only the provider's own people read across organizations.")
+        raise NotAllowed(_("Only the provider's own people read across organizations."))
     if not SHORTEST_REASON <= len(reason) <= LONGEST_REASON:
         raise Invalid(
-            f"Say in {SHORTEST_REASON} to {LONGEST_REASON} characters why you need to read customers' data; they can see it.",
+            _(
+                "Say in %(shortest)s to %(longest)s characters why you need to read customers' data; they can see it.",
+                shortest=SHORTEST_REASON, longest=LONGEST_REASON,
+            ),
             "reason_too_short",
         )
     if organization_id is not None:
@@ -93,7 +97,7 @@ def _find(organization_id: uuid.UUID) -> Organization:
     with as_organization(organization_id):
         found = session.scalar(select(Organization).where(Organization.id == organization_id))
     if found is None:
-        raise NotFound("There is no such organization.")
+        raise NotFound(_("There is no such organization."))
     return found
 
 

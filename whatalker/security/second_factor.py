@@ -9,13 +9,12 @@ import time
 import qrcode
 import structlog
 from flask import current_app
-from flask_security import MfRecoveryCodesUtil, Totp
+from flask_security import MfRecoveryCodesUtil, Totp, UserMixin
 from markupsafe import Markup
 from passlib.exc import TokenError
 from qrcode.image.svg import SvgPathImage
 from redis.exceptions import RedisError
 
-from whatalker.models import User
 from whatalker.queues import redis
 
 log = structlog.get_logger(__name__)
@@ -28,7 +27,7 @@ _REMEMBERED = 600
 class OnceOnlyTotp(Totp):  # type: ignore[misc]
     """Flask-Security's codes, each accepted once: one read over a shoulder or from the wire is worth nothing."""
 
-    def verify_totp(self, token: str, totp_secret: str, user: User, window: int = 0) -> bool:
+    def verify_totp(self, token: str, totp_secret: str, user: UserMixin, window: int = 0) -> bool:
         try:
             match = self._totp.verify(token, totp_secret, window=window)
         except (TokenError, ValueError):
@@ -38,7 +37,7 @@ class OnceOnlyTotp(Totp):  # type: ignore[misc]
     def generate_qrcode(self, username: str, totp: str) -> Markup:
         """The otpauth address as an inline SVG: no data: image, so the page needs nothing beyond our policy."""
         image = qrcode.make(self.get_totp_uri(username, totp), image_factory=SvgPathImage, border=2)
-        return Markup(image.to_string(encoding="unicode"))  # noqa: S704 - made of squares by the library, no text in it
+        return Markup(image.to_string(encoding="unicode"))  # noqa: S704 - made of squares by the library
 
 
 _used: dict[str, float] = {}
@@ -66,13 +65,13 @@ class HashedRecoveryCodes(MfRecoveryCodesUtil):  # type: ignore[misc]
     def _decrypt_codes(self, codes: list[str]) -> list[str]:
         return codes
 
-    def get_recovery_codes(self, user: User) -> list[str]:
+    def get_recovery_codes(self, user: UserMixin) -> list[str]:
         return []
 
-    def check_recovery_code(self, user: User, code: str) -> bool:
+    def check_recovery_code(self, user: UserMixin, code: str) -> bool:
         return any(hmac.compare_digest(_hashed(code), kept) for kept in user.mf_recovery_codes or [])
 
-    def delete_recovery_code(self, user: User, code: str) -> bool:
+    def delete_recovery_code(self, user: UserMixin, code: str) -> bool:
         return bool(super().delete_recovery_code(user, _hashed(code)))
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from flask_security import (
-    ForgotPasswordForm, LoginForm, MfRecoveryForm, TwoFactorVerifyCodeForm, hash_password,
+    ForgotPasswordForm,
+    LoginForm,
+    MfRecoveryForm,
+    TwoFactorVerifyCodeForm,
+    hash_password,
 )  # fmt: skip
 from flask_security.utils import get_message
-
 
 
 class SignInForm(LoginForm):  # type: ignore[misc]

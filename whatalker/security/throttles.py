@@ -45,7 +45,7 @@ def init_app(app: Flask) -> None:
     app.config.setdefault("RATELIMIT_STORAGE_OPTIONS", {"socket_connect_timeout": 1, "socket_timeout": 2})
     limiter.init_app(app)
     for endpoint, (by_ip, per_account) in LIMITS.items():
-        app.view_functions[endpoint] = limited(by_ip, per_account)(app.view_functions[endpoint])
+        app.view_functions[endpoint] = limited(by_ip, per_account)(app.view_functions[endpoint])  # type: ignore[assignment]
 
 
 def limited(by_ip: str, per_account: str) -> Callable[[Callable[..., object]], Callable[..., object]]:

@@ -6,6 +6,7 @@ import re
 from datetime import datetime
 from zoneinfo import available_timezones
 
+from flask_babel import gettext as _
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
@@ -33,7 +34,7 @@ def create_organization(
     require(actor, Permission.ORGANIZATION_CREATE)
     id, slug = new_id(), slug.strip().lower()
     if not _SLUG.fullmatch(slug):
-        raise Invalid("A short name has 1 to 40 small letters, digits and hyphens.", "invalid_slug")
+        raise Invalid(_("A short name has 1 to 40 small letters, digits and hyphens."), "invalid_slug")
     described = _described(name=name, country=country, language=language, time_zone=time_zone)
     user, is_new = enrolling.find_or_make_user(actor, an_email(owner_email), one_line(owner_name, "name", 120, may_be_empty=True))
     with as_organization(id, actor.user_id):
@@ -42,7 +43,7 @@ def create_organization(
             with session.begin_nested():
                 session.add(organization)
         except IntegrityError as error:
-            raise Conflict("This short name is taken.", "slug_taken") from error
+            raise Conflict(_("This short name is taken."), "slug_taken") from error
         membership = Membership(organization_id=id, user_id=user.id, role="owner")
         session.add(membership)
         session.flush()
@@ -58,7 +59,7 @@ def update_organization(
     """What an organization says about itself; its short name and its standing are not among it."""
     require(actor, Permission.ORGANIZATION_UPDATE)
     if organization.id != actor.organization_id:
-        raise NotFound("There is no such organization.")
+        raise NotFound(_("There is no such organization."))
     for field, value in _described(name=name, country=country, language=language, time_zone=time_zone).items():
         setattr(organization, field, value)
     auditing.record(actor, "organization.updated", organization)
@@ -70,7 +71,7 @@ def suspend_organization(
 ) -> Organization:
     """Stop everything it would send, from this commit on; it still receives, reads and exports. `until`: empty until reviewed."""
     if until is not None and until <= now():
-        raise Invalid("The end of a suspension lies in the future.", "invalid_end")
+        raise Invalid(_("The end of a suspension lies in the future."), "invalid_end")
     return _set_standing(actor, organization, "suspended", reason, until)
 
 
@@ -84,7 +85,7 @@ def _set_standing(
 ) -> Organization:
     require(actor, Permission.ORGANIZATION_ENFORCE)
     if actor.kind != "staff":
-        raise NotAllowed("Only the provider changes the standing of an organization.")
+        raise NotAllowed(_("Only the provider changes the standing of an organization."))
     reason = one_line(reason, "reason", 500)
     with as_organization(organization.id, actor.user_id):
         found = session.scalar(
@@ -94,9 +95,9 @@ def _set_standing(
             .execution_options(populate_existing=True)
         )
         if found is None:
-            raise NotFound("There is no such organization.")
+            raise NotFound(_("There is no such organization."))
         if found.standing == "cancelled":
-            raise Conflict("A cancelled organization is not suspended or reinstated.", "cancelled")
+            raise Conflict(_("A cancelled organization is not suspended or reinstated."), "cancelled")
         if (found.standing, found.standing_until) == (standing, until) and found.standing_reason == reason:
             return found
         found.standing, found.standing_until = standing, until
@@ -111,7 +112,7 @@ def _set_standing(
 def _described(*, name: str, country: str, language: str, time_zone: str) -> dict[str, str]:
     country = country.strip().upper()
     if not re.fullmatch("[A-Z]{2}", country):
-        raise Invalid("A country is two letters, such as US or MX.", "invalid_country")
+        raise Invalid(_("A country is two letters, such as US or MX."), "invalid_country")
     if language not in LANGUAGES or time_zone not in available_timezones():
-        raise Invalid("Choose a language and a time zone from the lists.", "invalid_choice")
+        raise Invalid(_("Choose a language and a time zone from the lists."), "invalid_choice")
     return {"name": one_line(name, "name", 120), "country": country, "language": language, "time_zone": time_zone}

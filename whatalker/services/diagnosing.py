@@ -20,7 +20,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from whatalker import queues
-from whatalker.db import now, session
+from whatalker.db import db, now
+from whatalker.tenancy import APP_ROLE
 
 UPKEEP_LOCK = 7238412
 """The advisory lock that the one active `whatalker upkeep` holds."""
@@ -57,12 +58,12 @@ def _configured() -> Finding:
     return Finding("configuration", "ok", f"{config['ENVIRONMENT']}, for {config['PUBLIC_URL']}; every secret is set.")
 
 
-def _ask(question: str, **values: Any) -> Any:
-    """One value from the database, in a transaction of its own that ends at once."""
-    try:
-        return session.execute(text(question), values).scalar()
-    finally:
-        session.rollback()
+def _ask(question: str, role: str = "", **values: Any) -> Any:
+    """One value from the database, over a connection of its own: what fails here leaves nothing behind."""
+    with db.engine.connect() as connection:
+        if role:
+            connection.execute(text("select set_config('role', :role, true)"), {"role": role})
+        return connection.scalar(text(question), values)
 
 
 def _database() -> Iterator[Finding]:
@@ -86,7 +87,7 @@ def _database() -> Iterator[Finding]:
 def _migrated() -> Finding:
     heads = set(ScriptDirectory(str(current_app.extensions["migrate"].directory)).get_heads())
     try:
-        version = _ask("select string_agg(version_num, ',') from alembic_version")
+        version = _ask("select string_agg(version_num, ',') from alembic_version", role=APP_ROLE)
     except SQLAlchemyError:
         version = None
     if not version:

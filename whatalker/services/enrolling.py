@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 from zoneinfo import available_timezones
 
+from flask_babel import gettext as _
 from sqlalchemy import func, select
 from sqlalchemy.orm import joinedload
 
@@ -39,7 +40,7 @@ def add_person(
     granted = _grantable(actor, role, role_id)
     user, is_new = find_or_make_user(actor, an_email(email), one_line(name, "name", 120, may_be_empty=True))
     if session.scalar(select(Membership.id).where(Membership.user_id == user.id, _inside(Membership, actor))):
-        raise Conflict("This person is in your organization already.", "already_member")
+        raise Conflict(_("This person is in your organization already."), "already_member")
     membership = Membership(organization_id=actor.organization_id, user_id=user.id, **granted)
     session.add(membership)
     session.flush()
@@ -100,7 +101,7 @@ def set_teams(actor: Actor, membership: Membership, team_ids: Sequence[uuid.UUID
     wanted = set(team_ids)
     there = set(session.scalars(select(Team.id).where(Team.id.in_(wanted), _inside(Team, actor))))
     if wanted - there:
-        raise NotFound("There is no such team.")
+        raise NotFound(_("There is no such team."))
     rows = session.scalars(
         select(TeamMember).where(TeamMember.membership_id == membership.id, _inside(TeamMember, actor)).with_for_update()
     ).all()
@@ -125,17 +126,17 @@ def set_staff_role(actor: Actor, user: User, role: str | None, reason: str) -> U
     require(actor, Permission.STAFF_UPDATE)
     reason = one_line(reason, "reason", 500)
     if role is not None and role not in STAFF_ROLES:
-        raise Invalid("There is no such role.", "invalid_role")
+        raise Invalid(_("There is no such role."), "invalid_role")
     if user.id == actor.user_id:
-        raise NotAllowed("Nobody changes their own role; ask another platform admin.", "own_role")
+        raise NotAllowed(_("Nobody changes their own role; ask another platform admin."), "own_role")
     # One lock for all: the platform's admins are few, and two of them must not remove each other at once.
     admins = session.scalars(
         select(User.id).where(User.staff_role == "platform_admin", User.active).order_by(User.id).with_for_update()
     ).all()
     if actor.user_id not in admins:
-        raise NotAllowed("You are no longer a platform admin.", "own_role_changed")
+        raise NotAllowed(_("You are no longer a platform admin."), "own_role_changed")
     if user.id in admins and role != "platform_admin" and len(admins) == 1:
-        raise Conflict("The last platform admin must stay.", "last_owner")
+        raise Conflict(_("The last platform admin must stay."), "last_owner")
     if user.staff_role != role:
         before, user.staff_role = user.staff_role, role
         auditing.record(actor, "staff.role_changed", user, reason=reason, diff={"staff_role": [before, role]})
@@ -145,9 +146,9 @@ def set_staff_role(actor: Actor, user: User, role: str | None, reason: str) -> U
 def update_own_profile(actor: Actor, user: User, *, name: str, language: str, time_zone: str, enter_sends: bool) -> User:
     """What people set about themselves; their email and role are not among it."""
     if user.id != actor.user_id:
-        raise NotAllowed("This is somebody else's profile.")
+        raise NotAllowed(_("This is somebody else's profile."))
     if language not in LANGUAGES or time_zone not in available_timezones():
-        raise Invalid("Choose a language and a time zone from the lists.", "invalid_choice")
+        raise Invalid(_("Choose a language and a time zone from the lists."), "invalid_choice")
     user.name = one_line(name, "name", 120, may_be_empty=True)
     user.language, user.time_zone, user.enter_sends = language, time_zone, enter_sends
     auditing.record(actor, "profile.updated", user)
@@ -164,7 +165,7 @@ def lock_access(actor: Actor, permission: Permission) -> Actor:
     """
     require(actor, permission)
     if actor.organization_id is None:
-        raise NotAllowed("Choose an organization first.", "no_organization")
+        raise NotAllowed(_("Choose an organization first."), "no_organization")
     session.execute(select(Organization.id).where(Organization.id == actor.organization_id).with_for_update())
     if actor.kind != "user":
         return actor
@@ -175,7 +176,7 @@ def lock_access(actor: Actor, permission: Permission) -> Actor:
         .execution_options(populate_existing=True)
     )
     if own is None or not own.active:
-        raise NotAllowed("You are no longer a member of this organization.", "own_role_changed")
+        raise NotAllowed(_("You are no longer a member of this organization."), "own_role_changed")
     fresh = member(own.user, own, actor.team_ids, request_id=actor.request_id, ip=actor.ip)
     require(fresh, permission)
     return fresh
@@ -194,26 +195,26 @@ def _reach(actor: Actor, membership: Membership) -> Membership:
         .execution_options(populate_existing=True)
     )
     if found is None:
-        raise NotFound("There is no such member.")
+        raise NotFound(_("There is no such member."))
     if found.user_id == actor.user_id:
-        raise NotAllowed("Nobody changes their own role or membership; ask another owner or admin.", "own_role")
+        raise NotAllowed(_("Nobody changes their own role or membership; ask another owner or admin."), "own_role")
     if member(found.user, found, frozenset()).rank > actor.rank:
-        raise NotAllowed("This person ranks above you.", "rank_too_high")
+        raise NotAllowed(_("This person ranks above you."), "rank_too_high")
     return found
 
 
 def _grantable(actor: Actor, role: str | None, role_id: uuid.UUID | None) -> dict[str, Any]:
     """The role as columns of a membership, if this actor may give it to somebody."""
     if (role is None) == (role_id is None):
-        raise Invalid("Choose one role.", "invalid_role")
+        raise Invalid(_("Choose one role."), "invalid_role")
     if role is not None:
         if role not in ORGANIZATION_ROLES:
-            raise Invalid("There is no such role.", "invalid_role")
+            raise Invalid(_("There is no such role."), "invalid_role")
         rank, permissions = ROLES[role].rank, ROLES[role].permissions
     else:
         custom = session.scalar(select(Role).where(Role.id == role_id, _inside(Role, actor)))
         if custom is None:
-            raise NotFound("There is no such role.")
+            raise NotFound(_("There is no such role."))
         known = {str(permission): permission for permission in Permission}
         rank, permissions = custom.rank, frozenset(known[p] for p in custom.permissions if p in known)
     check_grant(actor, rank, permissions)
@@ -223,10 +224,11 @@ def _grantable(actor: Actor, role: str | None, role_id: uuid.UUID | None) -> dic
 def check_grant(actor: Actor, rank: int, permissions: frozenset[Permission]) -> None:
     """Refuse to give a rank above one's own, or a permission one does not hold."""
     if rank > actor.rank:
-        raise NotAllowed("You cannot give a role that ranks above your own.", "rank_too_high")
+        raise NotAllowed(_("You cannot give a role that ranks above your own."), "rank_too_high")
     if missing := sorted(permissions - actor.permissions):
         raise NotAllowed(
-            f"You cannot give what you do not have yourself: {', '.join(missing[:3])}.", "permission_not_held",
+            _("You cannot give what you do not have yourself: %(permissions)s.", permissions=", ".join(missing[:3])),
+            "permission_not_held",
             permission=str(missing[0]),
         )  # fmt: skip
 
@@ -243,7 +245,7 @@ def _keep_an_owner(leaving: Membership) -> None:
         )
     )  # fmt: skip
     if not others:
-        raise Conflict("An organization keeps at least one owner; make somebody else owner first.", "last_owner")
+        raise Conflict(_("An organization keeps at least one owner; make somebody else owner first."), "last_owner")
 
 
 def find_or_make_user(actor: Actor, email: str, name: str) -> tuple[User, bool]:
@@ -252,7 +254,7 @@ def find_or_make_user(actor: Actor, email: str, name: str) -> tuple[User, bool]:
     with as_user(actor.user_id or new_id()):
         user = session.scalar(select(User).where(User.email == email))
         if user is not None and (user.staff_role or not user.active):
-            raise Invalid("This person cannot be added; use another email.", "cannot_be_added")
+            raise Invalid(_("This person cannot be added; use another email."), "cannot_be_added")
         if user is not None:
             return user, False
         user = User(id=new_id(), email=email, name=name, fs_uniquifier=uuid.uuid4().hex, password=None)

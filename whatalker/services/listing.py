@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, cast
 
+from flask_babel import gettext
 from sqlalchemy import ColumnElement, Select, and_, exists, false, func, or_, select, tuple_
 from sqlalchemy.orm import joinedload
 
@@ -169,7 +170,7 @@ def _select_rows(actor: Actor) -> Select[Any]:
 
 def _conditions(actor: Actor, filters: Filters, moment: datetime) -> list[ColumnElement[bool]]:
     if filters.status not in STATUSES or filters.tab not in TABS:
-        raise Invalid("There is no such list.", "unknown_filter")
+        raise Invalid(gettext("There is no such list."), "unknown_filter")
     held = exists().where(
         m.Message.organization_id == C.organization_id, m.Message.conversation_id == C.id,
         m.Message.status == "queued", m.Message.hold_reason != "",
@@ -241,8 +242,8 @@ def _read_key(text: str) -> tuple[int, Any, datetime]:
         key = (datetime.fromisoformat(at), uuid.UUID(id))
         asked = datetime.fromisoformat(moment)
     except (ValueError, TypeError, AttributeError, binascii.Error, RecursionError):
-        raise Invalid("That page is not there any more; open the list again.", "unknown_page") from None
+        raise Invalid(gettext("That page is not there any more; open the list again."), "unknown_page") from None
     if phase not in (0, 1) or key[0].tzinfo is None or asked.tzinfo is None:
-        raise Invalid("That page is not there any more; open the list again.", "unknown_page")
+        raise Invalid(gettext("That page is not there any more; open the list again."), "unknown_page")
     return phase, key, min(asked, now())
 

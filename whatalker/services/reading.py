@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, cast
 
+from flask_babel import gettext as _
 from sqlalchemy import ARRAY, Uuid, func, literal, select, tuple_, union_all
 from sqlalchemy import cast as cast_sql
 from sqlalchemy.dialects.postgresql import JSONB
@@ -92,7 +93,7 @@ def read_entry(actor: Actor, conversation: m.Conversation, message_id: uuid.UUID
     """One message as the thread shows it, or NotFound."""
     message = access.get(actor, m.Message, message_id)
     if message.conversation_id != conversation.id:
-        raise NotFound("There is nothing here, or it is not yours to see.")
+        raise NotFound(_("There is nothing here, or it is not yours to see."))
     about = message.content.get("message_id") if message.kind == "reaction" else message.provider_id
     reactions = _asides(conversation, message.at, message.at, [about] if about else [])[1]
     return (_message_entries(actor, [message], reactions, alone=True))[0]
@@ -321,7 +322,7 @@ def _read_key(text: str) -> tuple[datetime, uuid.UUID]:
         at, id = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
         moment, key = datetime.fromisoformat(at), uuid.UUID(id)
     except (ValueError, TypeError, AttributeError, binascii.Error, RecursionError):
-        raise Invalid("That page is not there any more; open the conversation again.", "unknown_page") from None
+        raise Invalid(_("That page is not there any more; open the conversation again."), "unknown_page") from None
     if moment.tzinfo is None:
-        raise Invalid("That page is not there any more; open the conversation again.", "unknown_page")
+        raise Invalid(_("That page is not there any more; open the conversation again."), "unknown_page")
     return moment, key

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from flask_babel import gettext as _
 from sqlalchemy import or_, select
 
 from whatalker import models as m
@@ -291,7 +292,7 @@ class Recognition:
             now=now(),
         )
         if made.rowcount != len(rows):
-            raise Conflict("Somebody else has just added this contact; try again.", "contact_just_made")
+            raise Conflict(_("Somebody else has just added this contact; try again."), "contact_just_made")
 
     def _update(self, contacts: Sequence[Someone]) -> None:
         if contacts:

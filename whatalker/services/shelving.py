@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from flask import current_app
+from flask_babel import gettext as _
 
 from whatalker.errors import Invalid, NotFound
 
@@ -104,7 +105,7 @@ def folder_of(organization_id: uuid.UUID) -> Path:
 def path_of(organization_id: uuid.UUID, sha256: str) -> Path:
     """Where the file lies; NotFound for what is no hash, so that no path can be made of anything else."""
     if not _HASH.fullmatch(sha256 or ""):
-        raise NotFound("There is no such file.")
+        raise NotFound(_("There is no such file."))
     return folder_of(organization_id) / sha256[:2] / sha256
 
 
@@ -147,10 +148,10 @@ def shelve(organization_id: uuid.UUID, pieces: Iterable[bytes], filename: str = 
         for piece in pieces:
             size += len(piece)
             if size > most:
-                raise Invalid(f"The file is larger than {most // MEGA} MB.", "file_too_large")
+                raise Invalid(_("The file is larger than %(most)s MB.", most=most // MEGA), "file_too_large")
             shelf.file.write(piece)
         if not size:
-            raise Invalid("The file is empty.", "file_empty")
+            raise Invalid(_("The file is empty."), "file_empty")
         return shelf.keep(filename)
     finally:
         shelf.drop()

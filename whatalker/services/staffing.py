@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from flask_babel import gettext as _
+from flask_babel import ngettext
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
@@ -22,7 +24,7 @@ def create_role(actor: Actor, name: str, rank: int, permissions: Iterable[str]) 
     actor = lock_access(actor, Permission.ROLE_UPDATE)
     chosen = _chosen(actor, rank, permissions)
     role = Role(organization_id=actor.organization_id, name=one_line(name, "name", 80), rank=rank, permissions=chosen)
-    _store(role, "There is a role of this name already.")
+    _store(role, _("There is a role of this name already."))
     auditing.record(actor, "role.created", role, diff={"name": [None, role.name], "rank": [None, rank], "permissions": [None, chosen]})
     return role
 
@@ -33,7 +35,7 @@ def update_role(actor: Actor, role: Role, *, name: str, rank: int, permissions: 
     role = _reach_role(actor, role)
     role.name, role.rank, role.permissions = one_line(name, "name", 80), rank, _chosen(actor, rank, permissions)
     auditing.record(actor, "role.updated", role)
-    _store(role, "There is a role of this name already.")
+    _store(role, _("There is a role of this name already."))
     assert actor.organization_id is not None
     for user_id in session.scalars(select(Membership.user_id).where(Membership.role_id == role.id)):
         publish(Event.ACCESS_CHANGED, actor.organization_id, user_id=user_id)
@@ -45,7 +47,12 @@ def delete_role(actor: Actor, role: Role) -> None:
     actor = lock_access(actor, Permission.ROLE_UPDATE)
     role = _reach_role(actor, role)
     if holders := session.scalar(select(func.count()).select_from(Membership).where(Membership.role_id == role.id)):
-        raise Conflict(f"{holders} people hold this role; give them another one first.", "role_in_use")
+        sentence = ngettext(
+            "%(num)s person holds this role; give them another one first.",
+            "%(num)s people hold this role; give them another one first.",
+            holders,
+        )
+        raise Conflict(sentence, "role_in_use")
     auditing.record(actor, "role.deleted", role, diff={"name": [role.name, None]})
     session.delete(role)
 
@@ -53,7 +60,7 @@ def delete_role(actor: Actor, role: Role) -> None:
 def create_team(actor: Actor, name: str) -> Team:
     require(actor, Permission.TEAM_UPDATE)
     team = Team(organization_id=actor.organization_id, name=one_line(name, "name", 80))
-    _store(team, "There is a team of this name already.")
+    _store(team, _("There is a team of this name already."))
     auditing.record(actor, "team.created", team, diff={"name": [None, team.name]})
     return team
 
@@ -61,7 +68,7 @@ def create_team(actor: Actor, name: str) -> Team:
 def rename_team(actor: Actor, team: Team, name: str) -> Team:
     require(actor, Permission.TEAM_UPDATE)
     before, team.name = team.name, one_line(name, "name", 80)
-    _store(team, "There is a team of this name already.")
+    _store(team, _("There is a team of this name already."))
     auditing.record(actor, "team.renamed", team, diff={"name": [before, team.name]})
     return team
 
@@ -69,9 +76,12 @@ def rename_team(actor: Actor, team: Team, name: str) -> Team:
 def delete_team(actor: Actor, team: Team) -> None:
     """Remove a team that no number and no conversation lands in; its members stay members of the organization."""
     actor = lock_access(actor, Permission.TEAM_UPDATE)
-    for model, what in ((ChannelAccount, "number"), (Conversation, "conversation")):
+    for model, sentence in (
+        (ChannelAccount, _("A number is in this team's inbox; move it first.")),
+        (Conversation, _("A conversation is in this team's inbox; move it first.")),
+    ):
         if session.scalar(select(select(model.id).where(model.team_id == team.id).exists())):
-            raise Conflict(f"A {what} is in this team's inbox; move it first.", "team_in_use")
+            raise Conflict(sentence, "team_in_use")
     assert actor.organization_id is not None
     held = select(Membership.user_id).join(
         TeamMember, (TeamMember.membership_id == Membership.id) & (TeamMember.organization_id == Membership.organization_id)
@@ -87,12 +97,12 @@ def _chosen(actor: Actor, rank: int, permissions: Iterable[str]) -> list[str]:
     known = {str(permission): permission for permission in Permission}
     wanted = set(permissions)
     if unknown := sorted(wanted - known.keys()):
-        raise Invalid(f"There is no permission {unknown[0]!r}.", "unknown_permission")
+        raise Invalid(_("There is no permission “%(permission)s”.", permission=unknown[0]), "unknown_permission")
     if not 1 <= rank <= 99:
-        raise Invalid("A rank is a number from 1 to 99.", "invalid_rank")
+        raise Invalid(_("A rank is a number from 1 to 99."), "invalid_rank")
     chosen = frozenset(known[word] for word in wanted)
     if chosen & PLATFORM_ONLY:
-        raise NotAllowed("Some of these belong to the provider's own people alone.", "permission_not_held")
+        raise NotAllowed(_("Some of these belong to the provider's own people alone."), "permission_not_held")
     check_grant(actor, rank, chosen)
     return sorted(str(permission) for permission in chosen)
 
@@ -104,12 +114,12 @@ def _reach_role(actor: Actor, role: Role) -> Role:
         .execution_options(populate_existing=True)
     )
     if found is None:
-        raise NotFound("There is no such role.")
+        raise NotFound(_("There is no such role."))
     if found.rank > actor.rank:
-        raise NotAllowed("This role ranks above you.", "rank_too_high")
+        raise NotAllowed(_("This role ranks above you."), "rank_too_high")
     own = select(Membership.role_id).where(Membership.id == actor.membership_id)
     if actor.membership_id and session.scalar(own) == found.id:
-        raise NotAllowed("Nobody changes the role they hold themselves.", "own_role")
+        raise NotAllowed(_("Nobody changes the role they hold themselves."), "own_role")
     return found
 
 

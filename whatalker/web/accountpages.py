@@ -14,7 +14,15 @@ from whatalker.db import transaction
 from whatalker.errors import Invalid, NotAllowed
 from whatalker.language import LANGUAGES
 from whatalker.security import (
-    actor, begin_reading, browsers, choose_organization, end_reading, local_or, organizations_of, readings, signed_in,
+    actor,
+    begin_reading,
+    browsers,
+    choose_organization,
+    end_reading,
+    local_or,
+    organizations_of,
+    readings,
+    signed_in,
     signed_in_user,
 )  # fmt: skip
 from whatalker.services import enrolling

@@ -8,7 +8,6 @@ from importlib.resources import files
 from pathlib import Path
 
 from flask import Blueprint, Flask, Response, abort, current_app, send_file, url_for
-
 from flask_babel import get_locale
 
 from whatalker.security import public

@@ -17,7 +17,7 @@ LONGEST_IDENTITY = 150
 DEEPEST = 32
 BIGGEST = 2**63
 
-LONE = {code: "\ufffd" for code in range(0xD800, 0xE000)}
+LONE = dict.fromkeys(range(55296, 57344), "�")
 
 EARLIEST = 1_230_768_000
 """2009-01-01, before WhatsApp existed."""

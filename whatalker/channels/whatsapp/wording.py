@@ -10,7 +10,7 @@ from whatalker.errors import Invalid
 
 __all__ = ["number", "required", "text", "within"]
 
-LONE = {code: "\ufffd" for code in range(0xD800, 0xE000)}
+LONE = dict.fromkeys(range(55296, 57344), "�")
 
 
 def text(value: Any) -> str:
