@@ -6,7 +6,7 @@ from sqlalchemy import create_engine, pool
 
 from typing import Any
 
-import whatalker.models
+import whatalker.models  # noqa: F401  every model must be known before they are compared
 from whatalker.db import UTC, db
 from whatalker.vault import EncryptedJSON
 

@@ -40,7 +40,7 @@ def group() -> None:
 @click.pass_context
 def run_everything(context: click.Context) -> None:
     """Start everything for a first look or for development, as scripts/run does."""
-    os.execv(sys.executable, [sys.executable, "-m", "whatalker.launcher", *context.args])
+    os.execv(sys.executable, [sys.executable, "-m", "whatalker.launcher", *context.args])  # noqa: S606 - no shell is the point
 
 
 @group.command("doctor")

@@ -49,7 +49,7 @@ def start_child(
         stdout=output,
         stderr=subprocess.STDOUT,
         process_group=0,  # Ctrl-C in a terminal reaches us alone: we end the others in order
-        preexec_fn=die_with_parent(ends_on),
+        preexec_fn=die_with_parent(ends_on),  # noqa: PLW1509 - one system call, no lock that another thread could hold
         **options,
     )
     if isinstance(output, int):

@@ -1,6 +1,6 @@
 """The first tables, their row-level security, the append-only ledgers and the guard of the message status."""
 
-import flask_security.datastore
+import flask_security.datastore  # noqa: F401
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql

@@ -93,7 +93,7 @@ def test_fifty_who_take_the_next_one_at_once_get_fifty_different_ones(app: Flask
 def test_the_next_one_is_who_waits_longest_among_those_one_may_see(people: factories.People) -> None:
     account = factories.make_channel_account(people.organization)
     elsewhere = factories.make_team(people.organization)
-    make = lambda **values: factories.make_conversation(people.organization, channel_account=account, **values)
+    make = lambda **values: factories.make_conversation(people.organization, channel_account=account, **values)  # noqa: E731
     make(waiting_since=factories.moments_ago(hours=9), team_id=elsewhere.id)
     longest = make(waiting_since=factories.moments_ago(hours=3))
     make(waiting_since=factories.moments_ago(hours=1))

@@ -71,7 +71,7 @@ def test_pages_hold_every_conversation_once_in_order(people: factories.People, s
     with transaction(), within(people.owner):
         found = ids_of(people.owner, Filters(tab="all", sort=sort))
     assert len(found) == 113 and set(found) == set(made)
-    newest = lambda one: (-one.last_message_at.timestamp(), -one.id.int)
+    newest = lambda one: (-one.last_message_at.timestamp(), -one.id.int)  # noqa: E731
     keys = {
         "newest": newest,
         "waiting": lambda one: (0, one.waiting_since.timestamp(), one.id.int) if one.waiting_since else (1, *newest(one)),
@@ -83,7 +83,7 @@ def test_pages_hold_every_conversation_once_in_order(people: factories.People, s
 
 def test_chips_leave_out_what_they_say(people: factories.People) -> None:
     account, other = factories.make_channel_account(people.organization), factories.make_channel_account(people.organization)
-    make = lambda **values: factories.make_conversation(
+    make = lambda **values: factories.make_conversation(  # noqa: E731
         people.organization, **{"channel_account": account} | values
     ).id
     unread, failed = make(unread_count=2), make(failed_at=now())
@@ -92,7 +92,7 @@ def test_chips_leave_out_what_they_say(people: factories.People) -> None:
     held = factories.make_conversation(people.organization, channel_account=account)
     factories.make_message(held, "out", hold_reason="Quiet hours")
     with transaction(), within(people.owner):
-        show = lambda **chips: set(ids_of(people.owner, Filters(tab="all", **chips)))
+        show = lambda **chips: set(ids_of(people.owner, Filters(tab="all", **chips)))  # noqa: E731
         assert show(unread=True) == {unread}
         assert show(failed=True) == {failed}
         assert show(closing=True) == {closing}
@@ -106,7 +106,7 @@ def test_chips_leave_out_what_they_say(people: factories.People) -> None:
 def test_each_person_has_the_tabs_and_rows_of_their_role(people: factories.People) -> None:
     account = factories.make_channel_account(people.organization)
     team = factories.make_team(people.organization)
-    make = lambda **values: factories.make_conversation(people.organization, channel_account=account, **values).id
+    make = lambda **values: factories.make_conversation(people.organization, channel_account=account, **values).id  # noqa: E731
     free, mine = make(), make(assignee_id=people.agent.user_id)
     leads, others = make(assignee_id=people.supervisor.user_id), make(team_id=team.id)
     with transaction(), within(people.agent):

@@ -19,7 +19,7 @@ import redis
 
 from whatalker.embedded import Servers
 from whatalker.errors import Invalid, WhatalkerError
-from whatalker.launcher import crew
+from whatalker.launcher import crew, first_visitors
 from whatalker.launcher.child_logs import say
 from whatalker.launcher.crew import ROOT
 from whatalker.launcher.instance_folder import InstanceFolder
@@ -98,6 +98,8 @@ class Instance:
         self._wait(self._web_is_ready, PATIENCE, "web")
         self._wait(self._sandbox_is_ready, 20, "sandbox")
         self._wait(self._workers_listen, 30, "work:default")
+        if not self.supervisor.stopping:
+            first_visitors.write(self.sandbox_port)
         if not self.supervisor.stopping:
             self.ready = True
             self._note()

@@ -19,7 +19,7 @@ def load(environment: dict[str, str]) -> Any:
     os.chdir(ROOT)
     sys.path.insert(0, str(ROOT))
     import gunicorn.app.wsgiapp
-    import gunicorn.workers.gthread
+    import gunicorn.workers.gthread  # noqa: F401 - loaded for the forks
 
     import whatalker.jobs.upkeep
     import whatalker.jobs.worker

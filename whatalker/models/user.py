@@ -24,7 +24,7 @@ class User(UserMixin, Model):  # type: ignore[misc]
     __tablename__ = "user_account"
     __table_args__ = (CheckConstraint(f"staff_role in {STAFF_ROLES}", name="staff_role"),)
 
-    id: Mapped[uuid.UUID] = primary_id()
+    id: Mapped[uuid.UUID] = primary_id()  # type: ignore[assignment]
     email: Mapped[str] = mapped_column(CITEXT, unique=True)
     name: Mapped[str] = mapped_column(String(120), default="")
     staff_role: Mapped[str | None] = mapped_column(String(24))

@@ -115,7 +115,7 @@ def init_app(app: Flask) -> None:
     mail.init_app(app)
     security = Security(
         app,
-        SQLAlchemyUserDatastore(db, User, Role),  # type: ignore[arg-type] - roles are ours; Flask-Security asks none
+        SQLAlchemyUserDatastore(db, User, Role),  # type: ignore[arg-type]
         mail_util_cls=PostUtil,
         password_util_cls=OfflinePasswordUtil,
         totp_cls=OnceOnlyTotp,

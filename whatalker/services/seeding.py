@@ -83,7 +83,8 @@ def _sign_ins(settings: Mapping[str, str]) -> dict[str, dict[str, str]]:
 def _make_staff(sign_ins: Mapping[str, Mapping[str, str]]) -> Actor:
     """The provider's own people, who cannot do without a second factor; answers the one who may make organizations."""
     # Flask-Security only makes new secrets; this is the way it stores them, for one that is known.
-    factory: Any = current_app.extensions["security"]._totp_factory
+    security: Any = current_app.extensions["security"]
+    factory = security._totp_factory
     made = {}
     for role, name in STAFF.items():
         sign_in = sign_ins[role]
@@ -94,6 +95,8 @@ def _make_staff(sign_ins: Mapping[str, Mapping[str, str]]) -> Actor:
         )  # fmt: skip
         with as_user(made[role].id):
             session.add(made[role])
+            # They have their recovery codes already, so that the first sign-in leads to the page that was asked for.
+            security._mf_recovery_codes_util.create_recovery_codes(made[role])
             session.flush()
     return access.staff(made["platform_admin"], reason="demo")
 
