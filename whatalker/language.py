@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from flask import Flask, g, has_request_context, request
 from flask_babel import Babel
 
@@ -10,9 +12,12 @@ LANGUAGES = {"en": "English", "es": "Español", "pt": "Português"}
 LOCALES = {"en": "en", "es": "es_ES", "pt": "pt_BR"}
 """Whose dates and numbers are shown: also the names under which the libraries ship their own texts; ours are in es and pt."""
 
+TRANSLATIONS = str(Path(__file__).parent / "translations")
+"""messages.po: ours, kept by scripts/translate; the others fill gaps in the catalogues of libraries."""
+
 
 def init_app(app: Flask) -> None:
-    app.config.setdefault("BABEL_TRANSLATION_DIRECTORIES", "translations")
+    app.config.setdefault("BABEL_TRANSLATION_DIRECTORIES", TRANSLATIONS)
     Babel(app, locale_selector=_language, timezone_selector=_time_zone)
 
 

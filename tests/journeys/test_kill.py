@@ -27,7 +27,7 @@ from whatalker.models.message import MOVES
 pytestmark = [pytest.mark.usefixtures("app_context"), pytest.mark.slow]
 
 MARKETING, UTILITY, REPLIES = 700, 700, 600
-VICTIMS = ["horse"] * 20 + ["bulk"] * 8 + ["interactive"] * 6 + ["valkey"] * 7 + ["upkeep"] * 6 + ["intake"] * 3
+VICTIMS = ["horse"] * 25 + ["valkey"] * 10 + ["bulk"] * 5 + ["interactive"] * 4 + ["upkeep"] * 4 + ["intake"] * 2
 STEP = 25
 """Messages that are settled between two kills, where the processes come up fast enough for that."""
 

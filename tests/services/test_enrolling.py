@@ -13,7 +13,7 @@ from tests.factories import People
 from tests.services.rights import acting, audited, member_of, membership_of, officer_who_is
 from whatalker import models as m
 from whatalker.access import PLATFORM_ONLY, Actor, Permission
-from whatalker.db import session, transaction
+from whatalker.db import new_id, session, transaction
 from whatalker.errors import Conflict, Invalid, NotAllowed, NotFound, WhatalkerError
 from whatalker.services import enrolling, staffing
 from whatalker.tenancy import as_organization
@@ -263,6 +263,20 @@ def test_two_platform_admins_who_remove_each_other_at_once_leave_one(app: Flask)
     [thread.join(20) for thread in threads]
     assert sorted(outcomes) == ["done", "refused"]
 
+
+
+def test_an_admin_signs_a_member_out_of_every_browser_and_nobody_above_or_elsewhere(people: People, app_context: None) -> None:
+    admin = member_of(people, "admin")
+    with transaction():
+        for actor in (people.agent, people.agent, people.owner, people.stranger):
+            session.add(m.UserSession(user_id=actor.user_id, token_hash=new_id().hex))
+    with acting(admin):
+        assert enrolling.end_sessions(admin, membership_of(people.agent)) == 2
+    for other, refusal in ((people.owner, NotAllowed), (people.stranger, NotFound)):
+        with pytest.raises(refusal), acting(admin):
+            enrolling.end_sessions(admin, membership_of(other))
+    assert session.scalar(select(func.count()).select_from(m.UserSession).where(m.UserSession.revoked_at.is_(None))) == 2
+    assert audited() == ["member.signed_out"]
 
 
 def test_every_change_of_access_tells_the_open_pages(app: Flask, people: People) -> None:

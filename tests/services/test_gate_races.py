@@ -25,40 +25,19 @@ TRIES = 2_100
 def test_no_send_begins_after_a_stop_has_committed(
     app: Flask, people: factories.People, servers: Servers, owner_connection: psycopg.Connection[Any]
 ) -> None:
-    """Each contact says stop at a moment of its own while the outbox runs; PostgreSQL's own clock and commit order are the judge."""
+    """Each contact says stop at a moment of its own while the outbox runs; PostgreSQL's own commit order is the judge."""
     number = make_number(people.organization, throughput=100_000)
-    conversations = make_conversations(number, TRIES)
-    make_waiting(conversations, purpose="marketing", lane="bulk")
+    make_waiting(make_conversations(number, TRIES), purpose="marketing", lane="bulk")
     keys = owner_connection.execute(
         "select c.id, i.canonical from conversation c join contact_identity i on i.id = c.identity_id order by random()"
     ).fetchall()
-    organization = number.organization_id
     stopped_before_sending: list[Any] = []
-
-    def say_stop(part: list[Any]) -> None:
-        dice = random.Random(len(part))
-        with psycopg.connect(servers.postgres.superuser + " dbname=tests", autocommit=True) as connection:
-            for conversation, key in part:
-                connection.execute(
-                    "insert into suppression (organization_id, id, channel, key, purpose, source, evidence, since, lifted_by)"
-                    " values (%s, %s, 'console', %s, 'marketing', 'test', '', now(), '')",
-                    (organization, new_id(), key),
-                )
-                # The stop has committed. Whatever has not begun by now must never begin.
-                status = connection.execute(
-                    "select status from message where conversation_id = %s", (conversation,)
-                ).fetchone()
-                if status and status[0] in ("queued", "claimed"):
-                    stopped_before_sending.append(conversation)
-                time.sleep(dice.random() / 2_000)
-
-    def send() -> None:
-        with app.app_context():
-            run_outbox(number, "bulk")
-
     console().sent.clear()
-    threads = [threading.Thread(target=say_stop, args=(keys[part::3],)) for part in range(3)]
-    threads += [threading.Thread(target=send) for _ in range(2)]
+    threads = [
+        threading.Thread(target=say_stop, args=(servers, number.organization_id, keys[part::3], stopped_before_sending))
+        for part in range(3)
+    ]
+    threads += [threading.Thread(target=send_bulk, args=(app, number)) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -77,9 +56,30 @@ def test_no_send_begins_after_a_stop_has_committed(
     }
     statuses = dict(owner_connection.execute("select status, count(*) from message group by 1").fetchall())
     assert set(statuses) == {"sent", "blocked"}, statuses
-    assert min(statuses.values()) > 100, f"the race was one-sided: {statuses}"
+    assert min(statuses.values()) > 50, f"the race was one-sided: {statuses}"
     assert not begun & set(stopped_before_sending)
     assert len(console().sent) == statuses["sent"]
+
+
+def say_stop(servers: Servers, organization: Any, part: list[Any], stopped_before_sending: list[Any]) -> None:
+    dice = random.Random(len(part))
+    with psycopg.connect(servers.postgres.superuser + " dbname=tests", autocommit=True) as connection:
+        for conversation, key in part:
+            connection.execute(
+                "insert into suppression (organization_id, id, channel, key, purpose, source, evidence, since, lifted_by)"
+                " values (%s, %s, 'console', %s, 'marketing', 'test', '', now(), '')",
+                (organization, new_id(), key),
+            )
+            # The stop has committed. Whatever has not begun by now must never begin.
+            status = connection.execute("select status from message where conversation_id = %s", (conversation,)).fetchone()
+            if status and status[0] in ("queued", "claimed"):
+                stopped_before_sending.append(conversation)
+            time.sleep(dice.random() / 2_000)
+
+
+def send_bulk(app: Flask, number: m.ChannelAccount) -> None:
+    with app.app_context():
+        run_outbox(number, "bulk")
 
 
 def test_no_send_begins_after_a_suspension_has_committed(

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flask_babel import gettext as _
+from flask_wtf.i18n import translations
 from wtforms import Form, PasswordField, SelectField, SelectMultipleField, StringField, TextAreaField
 from wtforms.fields.choices import Choice, SelectChoice
 from wtforms.fields.core import Field
@@ -23,7 +24,10 @@ MOST_CHOICES = 500
 
 
 class Clean(DefaultMeta):
-    """Texts arrive trimmed and without the NUL character, which PostgreSQL refuses."""
+    """Texts arrive trimmed and without the NUL character, which PostgreSQL refuses; WTForms speaks the person's language."""
+
+    def get_translations(self, form: Any) -> Any:
+        return translations
 
     def bind_field(self, form: Any, unbound_field: Any, options: dict[str, Any]) -> Field:
         if issubclass(unbound_field.field_class, StringField) and not issubclass(

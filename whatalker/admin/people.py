@@ -154,6 +154,17 @@ class Users(Screen):
             enrolling.deactivate_member(security.actor(), row)
         return _("Done. Their open pages have closed.")
 
+    @deed(
+        "sign_out",
+        _l("Sign out everywhere"),
+        UPDATE,
+        _l("The chosen people will have to sign in again, in every browser."),
+    )
+    def sign_out(self, rows: list[Any]) -> str:
+        for row in rows:
+            enrolling.end_sessions(security.actor(), row)
+        return _("Done. They have to sign in again.")
+
     @deed("admit", _l("Let in again"), UPDATE)
     def admit(self, rows: list[Any]) -> str:
         for row in rows:

@@ -7,6 +7,7 @@ import functools
 import http.client
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -116,6 +117,11 @@ class Instance:
         values.setdefault("MIGRATION_DATABASE_URL", values["DATABASE_URL"])
         values |= {"ENVIRONMENT": "development", "INSTANCE": str(self.folder.path), "PUBLIC_URL": self.web}
         values |= {"SANDBOX_URL": self.sandbox, "FLASK_APP": "wsgi.py", "PYTHONUNBUFFERED": "1"}
+        # Where the web processes add up what they count; it must be empty when the first of them starts.
+        counts = self.folder.path / "metrics"
+        shutil.rmtree(counts, ignore_errors=True)
+        counts.mkdir(parents=True)
+        values["PROMETHEUS_MULTIPROC_DIR"] = str(counts)
         values.setdefault("WHATSAPP_API_BASE", f"{self.sandbox}/v23.0")
         values |= {f"DEMO_{name.upper()}": value for name, value in DEMO.items()}
         return values

@@ -50,7 +50,7 @@ def serve(port: int) -> None:
 
     sys.argv = ["gunicorn", "wsgi:app", "--bind", f"127.0.0.1:{port}", "--worker-class", "gthread", "--workers", "2"]
     sys.argv += ["--threads", "32", "--no-control-socket", "--graceful-timeout", "2", "--timeout", "60"]
-    sys.argv += ["--log-level", "warning"]
+    sys.argv += ["--log-level", "warning", "--logger-class", "whatalker.logs.GunicornLogger"]
     run()
 
 

@@ -29,6 +29,7 @@ from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 from whatalker import mail
 from whatalker.access import Actor
 from whatalker.db import db, now, session, transaction
+from whatalker.language import TRANSLATIONS
 from whatalker.models import Role, User
 from whatalker.security import browsers, sign_in_forms
 from whatalker.security.addresses import is_local
@@ -95,6 +96,7 @@ SETTINGS: dict[str, Any] = {
     "TWO_FACTOR_VERIFY_CODE_TEMPLATE": "sign_in/two_factor_code.html",
     "MULTI_FACTOR_RECOVERY_CODES_TEMPLATE": "sign_in/recovery_codes.html",
     "MULTI_FACTOR_RECOVERY_TEMPLATE": "sign_in/recovery.html",
+    "I18N_DIRNAME": ["builtin", TRANSLATIONS],  # theirs, and ours where theirs has gaps
     "CLI_USERS_NAME": None,
     "CLI_ROLES_NAME": None,
 }

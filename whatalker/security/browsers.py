@@ -15,9 +15,8 @@ from sqlalchemy import select, update
 
 from whatalker.db import now, session, transaction
 from whatalker.errors import NotFound
-from whatalker.events import Event, publish
-from whatalker.models import Membership, User, UserSession
-from whatalker.tenancy import as_user
+from whatalker.models import User, UserSession
+from whatalker.services.enrolling import end_sessions_of
 
 TOKEN = "browser"  # noqa: S105 - a name, no token
 """The name of the token in the signed cookie."""
@@ -85,6 +84,16 @@ def mark_seen(browser: UserSession) -> None:
         browser.ip = request.remote_addr or ""
 
 
+_PROGRAMS = (("Edg", "Edge"), ("OPR", "Opera"), ("Firefox", "Firefox"), ("Chrome", "Chrome"), ("Safari", "Safari"))
+_SYSTEMS = (("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Windows", "Windows"), ("Mac OS", "macOS"), ("Linux", "Linux"))
+
+
+def device(browser: UserSession) -> str:
+    """What a person would call it, such as "Firefox, Windows"; the program's own words when it is none of the known."""
+    found = [next((name for mark, name in known if mark in browser.agent), "") for known in (_PROGRAMS, _SYSTEMS)]
+    return ", ".join(found) if all(found) else browser.agent[:80]
+
+
 def of_person(user: User) -> Sequence[UserSession]:
     """Their signed-in browsers, the last used first."""
     found = session.scalars(
@@ -102,26 +111,11 @@ def end(user_id: uuid.UUID, browser_id: uuid.UUID | str) -> None:
         key = uuid.UUID(str(browser_id))
     except ValueError as error:
         raise NotFound(_("This session has already ended.")) from error
-    if not _end(user_id, UserSession.id == key):
+    if not end_sessions_of(user_id, UserSession.id == key):
         raise NotFound(_("This session has already ended."))
 
 
 def end_all(user_id: uuid.UUID, but: uuid.UUID | None = None, only: uuid.UUID | None = None) -> int:
     """End every browser of this person, or all but one, or one; returns how many. Their open live pages ask again."""
     conditions = [UserSession.id != but] if but else [UserSession.id == only] if only else []
-    return _end(user_id, *conditions)
-
-
-def _end(user_id: uuid.UUID, *conditions: object) -> int:
-    ended = session.execute(
-        update(UserSession)
-        .where(UserSession.user_id == user_id, UserSession.revoked_at.is_(None), *conditions)  # type: ignore[arg-type]
-        .values(revoked_at=now())
-    )
-    count = int(ended.rowcount)  # type: ignore[attr-defined]
-    if count:
-        with as_user(user_id):
-            organizations = session.scalars(select(Membership.organization_id).where(Membership.user_id == user_id))
-            for organization_id in organizations:
-                publish(Event.ACCESS_CHANGED, organization_id, user_id=user_id)
-    return count
+    return end_sessions_of(user_id, *conditions)

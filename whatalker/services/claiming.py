@@ -56,7 +56,7 @@ _DUE = """
 """
 
 _MORE = text(
-    f"select count(*) >= :look from (select 1 {_DUE} order by m.available_at, m.id limit :look) as due"  # noqa: S608 - our own text
+    f"select count(*) >= :look from (select 1 {_DUE} order by m.available_at, m.id limit :look) as due"
 )
 
 _CLAIM = text(
@@ -86,7 +86,7 @@ _CLAIM = text(
     where m.organization_id = :organization and m.id = any (array(select taken.id from taken))
     returning m.id, m.organization_id, m.conversation_id, m.contact_id, m.channel_account_id, m.lane, m.kind, m.content,
       m.purpose, m.author_id, m.author_kind, m.template_id, m.reply_to, m.not_after, m.attempt, m.claim_token
-    """  # noqa: S608 - our own text
+    """
 )
 
 

@@ -12,15 +12,15 @@ from typing import Any
 from zoneinfo import available_timezones
 
 from flask_babel import gettext as _
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import joinedload
 
 from whatalker.access import ROLES, Actor, Permission, member, require
-from whatalker.db import new_id, session
+from whatalker.db import new_id, now, session
 from whatalker.errors import Conflict, Invalid, NotAllowed, NotFound
 from whatalker.events import Event, publish
 from whatalker.language import LANGUAGES
-from whatalker.models import Membership, Organization, Role, Team, TeamMember, User
+from whatalker.models import Membership, Organization, Role, Team, TeamMember, User, UserSession
 from whatalker.models.user import ORGANIZATION_ROLES, STAFF_ROLES
 from whatalker.services import auditing
 from whatalker.services.cleaning import an_email, one_line
@@ -119,6 +119,15 @@ def set_teams(actor: Actor, membership: Membership, team_ids: Sequence[uuid.UUID
         diff={"teams": [sorted(map(str, before)), sorted(map(str, wanted))]},
     )  # fmt: skip
     _tell(actor, membership.user_id)
+
+
+def end_sessions(actor: Actor, membership: Membership) -> int:
+    """Sign a member out of every browser, in all their organizations: a stolen device knows no borders. Answers how many."""
+    actor = lock_access(actor, Permission.USER_UPDATE)
+    membership = _reach(actor, membership)
+    ended = end_sessions_of(membership.user_id)
+    auditing.record(actor, "member.signed_out", membership, diff={"sessions_ended": [0, ended]})
+    return ended
 
 
 def set_staff_role(actor: Actor, user: User, role: str | None, reason: str) -> User:
@@ -270,3 +279,19 @@ def _granted_words(granted: dict[str, Any]) -> dict[str, list[Any]]:
 def _tell(actor: Actor, user_id: uuid.UUID) -> None:
     assert actor.organization_id is not None
     publish(Event.ACCESS_CHANGED, actor.organization_id, user_id=user_id)
+
+
+def end_sessions_of(user_id: uuid.UUID, *conditions: Any) -> int:
+    """End this person's sessions that meet the conditions, and tell their open pages in every organization; how many ended."""
+    ended = session.execute(
+        update(UserSession)
+        .where(UserSession.user_id == user_id, UserSession.revoked_at.is_(None), *conditions)
+        .values(revoked_at=now())
+    )
+    count = int(ended.rowcount)  # type: ignore[attr-defined]
+    if count:
+        with as_user(user_id):
+            organizations = session.scalars(select(Membership.organization_id).where(Membership.user_id == user_id)).all()
+        for organization_id in organizations:
+            publish(Event.ACCESS_CHANGED, organization_id, user_id=user_id)
+    return count

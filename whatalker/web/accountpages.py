@@ -70,8 +70,9 @@ def save_profile() -> Response:
 @signed_in(OWN)
 def sessions() -> str:
     return render_template(
-        "account/sessions.html", browsers=browsers.of_person(signed_in_user()), this=readings.signed_in_browser()
-    )
+        "account/sessions.html", browsers=browsers.of_person(signed_in_user()), this=readings.signed_in_browser(),
+        device=browsers.device,
+    )  # fmt: skip
 
 
 @pages.post("/account/sessions/<uuid:browser_id>/end")

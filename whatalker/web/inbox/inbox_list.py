@@ -20,10 +20,14 @@ LONGEST_SEARCH = 100
 
 @blueprint.get("/inbox")
 @security.guard(Permission.INBOX_OPEN)
-def index() -> str:
-    """The list with no conversation open."""
-    gathered = panes.gather(security.actor(), lists=not security.wants_fragment())
-    return panes.render("thread_pane" if security.wants_fragment() else "page", gathered)
+def index() -> str | Response:
+    """The list with no conversation open; who has nothing of their own is led to what waits for somebody."""
+    if security.wants_fragment():
+        return panes.render("thread_pane", panes.gather(security.actor(), lists=False))
+    gathered = panes.gather(security.actor())
+    if not request.args and gathered.frame.counts.get("mine") == 0 and "unassigned" in gathered.frame.counts:
+        return redirect(panes.link(gathered.filters, tab="unassigned"), 303)
+    return panes.render("page", gathered)
 
 
 @blueprint.get("/inbox/rows")

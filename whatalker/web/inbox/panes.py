@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any, cast
@@ -129,11 +129,7 @@ def gather(actor: Actor, conversation: m.Conversation | None = None, *, lists: b
     """The panes for this request; without `lists` only the thread and what belongs to it, and perhaps the counts."""
     cursor = live.newest(actor.organization_id)  # before the rows, so that what happens in between is told again
     filters = filters_of(actor, request.args)
-    frame = framing.frame(actor, listing.tab_counts(actor) if lists or counts else None)
-    if lists and "tab" not in request.args and not frame.counts.get("mine") and "unassigned" in listing.tabs_of(actor):
-        # Who has nothing of their own looks at what waits for somebody: there a new conversation appears by itself.
-        filters = replace(filters, tab="unassigned")
-    panes = Panes(actor, filters, frame, cursor)
+    panes = Panes(actor, filters, framing.frame(actor, listing.tab_counts(actor) if lists or counts else None), cursor)
     if lists and listing.tabs_of(actor):
         panes.page = listing.list_conversations(actor, filters, request.args.get("after"))
     if conversation is not None:
