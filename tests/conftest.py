@@ -99,3 +99,8 @@ def people(app: Flask) -> factories.People:
     """An organization with its four known people, and a stranger from another one."""
     with app.app_context():
         return factories.make_people()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests in a browser run last: the browser's driver keeps an event loop in the main thread, and there can be only one."""
+    items.sort(key=lambda item: "playwright" in getattr(item, "fixturenames", ()))

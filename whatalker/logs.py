@@ -189,6 +189,7 @@ class GunicornLogger(Logger):  # type: ignore[misc]
 
     def setup(self, cfg: Any) -> None:
         configure(readable=False)
+        self.error_log.setLevel(self.LOG_LEVELS.get(cfg.loglevel.lower(), logging.INFO))
         self.error_log.propagate = True
         self.error_log.handlers = []
         self.access_log.disabled = True

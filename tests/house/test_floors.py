@@ -45,7 +45,7 @@ def test_a_planted_climb_is_caught(breach: str, tmp_path: Path) -> None:
     for room in sorted((ROOT / "whatalker").iterdir()):
         if room.name.startswith("__"):
             continue
-        if room.is_dir():
+        if room.is_dir() and (room / "__init__.py").exists():
             (package / room.name).mkdir(parents=True)
             (package / room.name / "__init__.py").write_text("")
         elif room.suffix == ".py":

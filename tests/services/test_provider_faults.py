@@ -97,7 +97,7 @@ def test_too_many_requests_are_tried_again_after_their_wait_and_slow_the_number_
     assert now() < message.available_at < now() + timedelta(seconds=70)
     assert message.hold_reason
     pace = Pace.of(number.id, 100)
-    assert pace.room("interactive", 1000) in (46, 47)
+    assert 46 <= pace.room("interactive", 1000) <= 55
     hurry(number)
     run_outbox(number)
     [message] = read(number, id)

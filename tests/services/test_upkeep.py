@@ -109,6 +109,13 @@ def test_bulk_leaves_room_for_replies(number: m.ChannelAccount) -> None:
     assert pace.take("interactive", 500) == 0
 
 
+def test_refusals_of_one_moment_halve_the_rate_once(number: m.ChannelAccount) -> None:
+    pace = Pace.of(number.id, 100)
+    for _ in range(20):
+        pace.slow_down()
+    assert 46 <= pace.room("interactive", 500) <= 55
+
+
 def test_a_provider_that_does_not_answer_is_asked_by_one_call_at_a_time(number: m.ChannelAccount) -> None:
     pace = Pace.of(number.id, 100)
     pace.note_answers(False, TROUBLE)

@@ -27,8 +27,11 @@ ALL_LANES, BULK_LANE = 0.95, 0.8
 SAFE_LOCAL_RATE = 10
 """Replies a second a process sends while Redis is away."""
 
-RECOVERY_SECONDS = 20.0
-"""A halved rate doubles again after this time without another refusal."""
+RECOVERY_SECONDS = 30.0
+"""In this time without another refusal a lowered rate climbs back, evenly, to the whole."""
+
+ONE_LESSON = 1.0
+"""Seconds in which any number of refusals, all of calls begun at the same rate, halve it once."""
 
 SLOWEST = 1 / 64
 
@@ -85,10 +88,11 @@ class Pace:
         return 0 if redis().exists(key) else 1
 
     def slow_down(self) -> None:
-        """The provider said that it was too much: half the rate, recovering step by step."""
-        slowed = max(self._slowed() / 2, SLOWEST)
+        """The provider said that it was too much: half the rate, recovering slowly."""
         try:
-            redis().set(f"pace:slow:{self.account}", f"{slowed}:{time.time()}", ex=int(RECOVERY_SECONDS * 8))
+            if redis().set(f"pace:lesson:{self.account}", 1, nx=True, px=int(ONE_LESSON * 1000)):
+                slowed = max(self._slowed() / 2, SLOWEST)
+                redis().set(f"pace:slow:{self.account}", f"{slowed}:{time.time()}", ex=int(RECOVERY_SECONDS))
         except RedisError as error:
             log.warning("pace_without_redis", error=type(error).__name__)
 
@@ -108,14 +112,13 @@ class Pace:
         return int(redis().get(f"pace:trouble:{self.account}") or 0) >= TROUBLE  # type: ignore[arg-type]
 
     def _slowed(self) -> float:
-        try:
-            stored = redis().get(f"pace:slow:{self.account}")
-        except RedisError:
-            return 1.0
+        """The share of the rate that is used now."""
+        stored = redis().get(f"pace:slow:{self.account}")
         if not stored:
             return 1.0
         factor, _, since = stored.decode().partition(":")  # type: ignore[union-attr]
-        return min(1.0, float(factor) * 2 ** ((time.time() - float(since)) // RECOVERY_SECONDS))
+        recovered = min(max((time.time() - float(since)) / RECOVERY_SECONDS, 0.0), 1.0)
+        return float(factor) + (1 - float(factor)) * recovered
 
 
 def _left(limiter: MovingWindowRateLimiter, item: RateLimitItemPerSecond, key: str, wanted: int) -> int:
